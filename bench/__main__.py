@@ -14,6 +14,7 @@ NAMES = (
     "flow",
     "crash",
     "flow_programs",
+    "flow_peers",
     "stopping",
     "verdict",
     "gate_size",

@@ -658,3 +658,40 @@ async def test_an_agent_that_came_to_no_answer_comes_to_none_again_with_its_turn
     assert charged == {"asked": 2, "look": 2}
     row = next(row for row in open_journal("stillhouse.db").steps(RUN) if row.kind == "agent")
     assert row.attempts == 1 and "failures" not in row.facts
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_handled_failure_is_replayed_until_the_user_names_its_step(tmp_path, named):
+    down.add("primary")
+    stops = True
+
+    @step
+    async def charge(by: str) -> str:
+        charged[by] += 1
+        if by in down:
+            raise ConnectionError(f"{by} is down")
+        return by
+
+    @step
+    async def note(text: str) -> str:
+        return text
+
+    @flow
+    async def main() -> str:
+        try:
+            by = await charge("primary")
+        except ConnectionError as error:
+            await note(str(error))
+            raise RuntimeError("nothing was charged") from None if stops else error
+        return by
+
+    store = tmp_path / "s.db"
+    with pytest.raises(RuntimeError):
+        await main.run(RUN, store=store)
+    down.clear()
+    if named:
+        assert await main.execute(RUN, {}, store=store, rerun=["charge"]) == "primary"
+    else:
+        with pytest.raises(RuntimeError):
+            await main.run(RUN, store=store)
+    assert charged["primary"] == 1 + named

@@ -4,15 +4,19 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
-from dataclasses import dataclass
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from stillhouse import flow, step
-from stillhouse.errors import RunBusyError, UserError
-from stillhouse.flow import Cancelled, Parked, ask_human, sleeping
+from stillhouse.errors import UserError
+from stillhouse.flow import Cancelled, Parked, ask_human, sleeping, steering
 from stillhouse.store.journal import open_journal
+from stillhouse.store.sqlite_journal import SqliteJournal
 
 ran: list[str] = []
 
@@ -208,7 +212,7 @@ async def test_a_run_that_failed_while_it_was_cancelled_is_cancelled():
     assert flow.runs()[0].status == "cancelled"
 
 
-async def test_a_run_of_another_process_and_one_that_is_done_are_not_cancelled():
+async def test_a_run_that_is_done_is_not_cancelled():
     @flow
     async def main() -> int:
         return await work(1)
@@ -216,15 +220,123 @@ async def test_a_run_of_another_process_and_one_that_is_done_are_not_cancelled()
     await main.run("one")
     with pytest.raises(UserError, match="the run one is done"):
         flow.cancel("one")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    return str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.mark.parametrize("then", ["a call", "a question", "the end", "a failure"])
+async def test_a_run_of_another_process_obeys_at_its_next_call(store, then, monkeypatch):
+    monkeypatch.setattr(steering, "live_run", lambda *_: None)  # as if another process executed it
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def slow() -> str:
+        began.set()
+        await go_on.wait()
+        return "kept"
+
+    @flow
+    async def main() -> str | int:
+        kept = await slow()
+        if then == "a failure":
+            raise ConnectionError("gone")
+        return kept if then == "the end" else await (work(1) if then == "a call" else ask_human("sure?"))
+
+    running = asyncio.create_task(main.run("one", store=store))
+    await began.wait()
+    assert flow.cancel("one", store=store) is False and flow.cancel("one", store=store) is False
+    assert [(run.status, run.ended) for run in flow.runs(store=store)] == [("cancelled", None)]
+    assert flow.prune(timedelta(0), store=store) == []
+    go_on.set()
+    with pytest.raises(Cancelled):
+        await running
+    assert ran == []
+    with contextlib.closing(open_journal(store)) as journal:
+        assert [row.output for row in journal.steps("one") if row.kind == "step"] == ['"kept"']
+    [run] = flow.runs(store=store)
+    assert run.status == "cancelled" and run.ended is not None
+    with pytest.raises(Cancelled):
+        await main.run("one", store=store)
+    assert flow.runs(store=store)[0].ended == run.ended
+    assert flow.cancel("one", store=store) is True
+
+
+async def test_a_run_whose_process_died_after_it_was_asked_to_end_does_not_go_on(store):
     with pytest.raises(Parked):
-        await asks.run("two", n=2)
-    owner = open_journal("stillhouse.db")
-    with owner.own("two"), pytest.raises(RunBusyError, match="the run two is in use"):
-        flow.cancel("two")
+        await asks.run("one", n=1, store=store)
+    owner = open_journal(store)
+    with owner.own("one"):
+        assert flow.cancel("one", store=store) is False
     owner.close()
+    flow.prune(timedelta(days=1), store=store)
+    [run] = flow.runs(store=store)
+    assert run.status == "cancelled" and run.ended is not None
+    with pytest.raises(Cancelled):
+        await asks.run("one", n=1, store=store)
 
 
-async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(tmp_path):
+async def test_a_run_that_is_cancelled_while_it_waits_for_what_is_under_way_is_cancelled():
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def slow() -> None:
+        await go_on.wait()
+
+    @flow
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(slow())
+            await asyncio.sleep(0)
+            try:
+                await ask_human("sure?")
+            finally:
+                asked.set()
+
+    running = asyncio.create_task(main.run("one"))
+    await asked.wait()
+    flow.cancel("one")
+    go_on.set()
+    with pytest.raises(Cancelled):
+        await running
+    assert flow.runs()[0].status == "cancelled"
+
+
+@pytest.mark.slow
+def test_from_the_shell_a_run_of_another_process_is_cancelled(tmp_path, stillhouse):
+    (tmp_path / "app.py").write_text(
+        "import asyncio, pathlib\nfrom stillhouse import flow, step\n\n\n"
+        "@step\nasync def work(n: int) -> int:\n"
+        "    pathlib.Path('began').touch()\n    await asyncio.sleep(0.05)\n    return n\n\n\n"
+        "@flow\nasync def main() -> None:\n    for n in range(1000):\n        await work(n)\n"
+    )
+    command = [sys.executable, "-m", "stillhouse", "run", "app.py:main", "--run-id", "one"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        said = "the run one is cancelled; the process that executes it begins no further call"
+        assert said in stillhouse("runs", "cancel", "one").out.replace("\n", " ")
+        _, told = process.communicate(timeout=20)
+    assert (process.returncode, "the run one was cancelled" in told.replace("\n", " ")) == (1, True)
+    assert stillhouse("runs", "--json").json[0]["steps"] < 1000
+
+
+def rows(store, statement):
+    """What the database itself holds, asked past our code."""
+    if not store.startswith("postgresql://"):
+        with contextlib.closing(sqlite3.connect(store)) as db, db:
+            return db.execute(statement).fetchall()
+    import psycopg
+
+    with psycopg.connect(store, options="-c search_path=stillhouse") as db:
+        done = db.execute(statement)
+        return [] if done.description is None else done.fetchall()
+
+
+async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(store):
     long, shared = "a" * 5000, "b" * 5000
 
     @step
@@ -235,37 +347,60 @@ async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(tmp
     async def main(texts: list[str]) -> int:
         return sum([len(await says(text)) for text in texts])
 
-    await main.run("old", [long, shared])
-    await main.run("young", [shared])
+    await main.run("old", [long, shared], store=store)
+    await main.run("young", [shared], store=store)
     with pytest.raises(Parked):
-        await asks.run("waits", n=1)
-    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db, db:
-        db.execute("UPDATE runs SET ended = ended - 864000 WHERE run IN ('old', 'waits')")
-    assert flow.prune(timedelta(days=30)) == []
-    assert flow.prune(timedelta(days=7)) == ["old"]
-    assert [run.run for run in flow.runs()] == ["waits", "young"]
-    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db:
-        texts = {text for (text,) in db.execute("SELECT text FROM texts")}
-        assert not any(long in text for text in texts) and any(shared in text for text in texts)
-        assert db.execute("SELECT COUNT(*) FROM steps WHERE run = 'old'").fetchone() == (0,)
-    assert await main.run("young", [shared]) == 5000
+        await asks.run("waits", n=1, store=store)
+    rows(store, "UPDATE runs SET ended = ended - 864000 WHERE run IN ('old', 'waits')")
+    assert flow.prune(timedelta(days=30), store=store) == []
+    assert flow.prune(timedelta(days=7), store=store) == ["old"]
+    assert [run.run for run in flow.runs(store=store)] == ["waits", "young"]
+    texts = {text for (text,) in rows(store, "SELECT text FROM texts")}
+    assert not any(long in text for text in texts) and any(shared in text for text in texts)
+    assert rows(store, "SELECT COUNT(*) FROM steps WHERE run = 'old'") == [(0,)]
+    assert await main.run("young", [shared], store=store) == 5000
     with pytest.raises(UserError, match="runs that are waiting have not ended"):
-        flow.prune(timedelta(0), status=["waiting"])
+        flow.prune(timedelta(0), status=["waiting"], store=store)
 
 
-def test_no_text_is_taken_while_a_run_is_written():
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_no_text_is_taken_while_a_run_is_written(store, cancelled):
     """Its process may have stored a text, and not yet the step that names it."""
-    with contextlib.closing(open_journal("stillhouse.db")) as journal, sqlite3.connect("stillhouse.db") as other:
-        journal.begin("one", "main", "{}", {})
-        other.execute("INSERT INTO texts VALUES ('hash', 'long')")
-        other.commit()
-        journal.delete_texts()
-        assert other.execute("SELECT COUNT(*) FROM texts").fetchone() == (1,)
-        other.commit()
+    with contextlib.closing(open_journal(store)) as journal:
         with journal.own("one"):
+            journal.begin("one", "main", "{}", {})
+            if cancelled:
+                journal.cancel("one")
+            rows(store, "INSERT INTO texts VALUES ('hash', 'long')")
+            journal.delete_texts()
+            assert rows(store, "SELECT COUNT(*) FROM texts") == [(1,)]
             journal.end("one", "failed", error="gone")
         journal.delete_texts()
-        assert other.execute("SELECT COUNT(*) FROM texts").fetchone() == (0,)
+        assert rows(store, "SELECT COUNT(*) FROM texts") == [(0,)]
+
+
+async def test_a_run_that_somebody_goes_on_with_is_not_taken_away_and_others_are(store):
+    for run in ("one", "two"):
+        with pytest.raises(Parked):
+            await asks.run(run, n=1, store=store)
+        flow.cancel(run, store=store)
+    with contextlib.closing(open_journal(store)) as owner, owner.own("two"):
+        assert flow.prune(timedelta(0), store=store) == ["one"]
+    assert flow.prune(timedelta(0), store=store) == ["two"]
+
+
+async def test_a_run_that_was_gone_on_with_since_it_was_listed_is_not_taken_away(monkeypatch):
+    with pytest.raises(Parked):
+        await asks.run("one", n=1)
+    listed = SqliteJournal.runs
+
+    def ended_then(journal):
+        return [(replace(row, status="failed"), n) for row, n in listed(journal)]
+
+    monkeypatch.setattr(SqliteJournal, "runs", ended_then)
+    assert flow.prune(timedelta(0)) == []
+    monkeypatch.setattr(SqliteJournal, "runs", listed)
+    assert [run.status for run in flow.runs()] == ["waiting"]
 
 
 async def test_a_flow_sleeps_until_a_time_and_not_again_when_it_is_resumed(monkeypatch):

@@ -21,8 +21,8 @@ WAITS = 3  # the exit code of a sitting that ended because the run waits for a p
 Rerun = Annotated[
     list[str] | None,
     typer.Option(
-        help="run this step again where it finished and its code was edited since; without it its answers are kept, "
-        "for it may have effects; may be given several times"
+        help="run this step again where it failed, or finished and its code was edited since; without it its answers "
+        "are kept, for it may have effects; may be given several times"
     ),
 ]
 

@@ -106,16 +106,19 @@ def cancel(
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a run that waits, failed or was killed: it does not go on. What it finished stays in the journal."""
+    """Cancel a run: it does not go on. A process that executes it begins no further call; what is under way there ends
+    and is kept.
+    """
     from stillhouse.commands.run_ids import run_called
     from stillhouse.commands.runs import cancel as cancel_run
 
     run = run_called(run, store)
-    cancel_run(run, store=store)
+    has_ended = cancel_run(run, store=store)
     if as_json:
-        emit_json({"run": run, "status": "cancelled"})
+        emit_json({"run": run, "status": "cancelled", "ended": has_ended})
         return
-    out.print(f"the run {run} is cancelled", markup=False)
+    rest = "" if has_ended else "; the process that executes it begins no further call"
+    out.print(f"the run {run} is cancelled{rest}", markup=False)
 
 
 @command_of(runs_app)

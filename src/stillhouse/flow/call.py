@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.edits import plain
-from stillhouse.flow.parking import Parked, Parking
+from stillhouse.flow.parking import Cancelling, Parked, Parking
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -122,6 +122,18 @@ class Active:
         await self.replay.order.answer(end, branch)
         self.check_not_ended()
 
+    async def note_end(self, row: StepRow, branch: Branch) -> None:
+        """Journal how a call ended, and wait until it may be told to the flow, as it is on resume."""
+        order, end = self.replay.order, row.ended_nth
+        assert end is not None
+        order.expect(end)
+        try:
+            await self.journal.write_later(self.run, row)
+            if not order.new_at_once(end, branch):
+                await order.new_answer(end, branch)
+        finally:
+            order.given_up(end)
+
     async def _look_further(self, call: Pending, answer: Earlier | None, arguments: str, kind: str) -> str | Pending:
         """As `look_up`, for a call that the journal has no answer to, or that was given up."""
         earlier = answer or self.replay.failure_of(call)
@@ -154,7 +166,7 @@ class Active:
             for limit in active_limits.get():
                 limit.step(call.key[0])
         except StillhouseError as error:
-            self._refuse(call, error, arguments, kind)
+            await self._refuse(call, error, arguments, kind)
             raise
         self.unanswered.begins()
         return call
@@ -190,11 +202,15 @@ class Active:
 
         self.unanswered.gave_up(call.key, call.branch, row, lambda: False)
 
-    def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
+    async def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
         """Journal a call that a limit did not let begin: on resume it is the same one."""
-        facts = {"refused": True, "raised": failures.kept(error)}
-        row = _not_begun(call, arguments, kind, error_line(error), facts, self.replay.next_end())
-        self.journal.write(self.run, row)
+        facts, end = {"refused": True, "raised": failures.kept(error)}, self.replay.next_end()
+        row = _not_begun(call, arguments, kind, error_line(error), facts, end)
+        try:
+            await self.note_end(row, call.branch)
+        except asyncio.CancelledError:
+            self._give_up(call, arguments, kind)
+            raise
         self.unanswered.failed(error, call.key, call.branch, replayed=False)
 
     def earlier_frame(self, key: StepKey) -> StepRow | None:
@@ -212,15 +228,26 @@ class Active:
     def check_open(self) -> None:
         """Raises where no new call may begin."""
         self.check_not_ended()
+        self.heed_cancelling()
         if self.parked is not None:
             raise self.parked.again()
+
+    def heed_cancelling(self) -> None:
+        """Park the run where somebody cancelled it, perhaps from another process."""
+        if not self.is_cancelled and self.journal.is_cancelled(self.run):
+            self.park(Cancelling(self.run), whole=True)
+
+    @property
+    def is_cancelled(self) -> bool:
+        return isinstance(self.parked, Cancelling)
 
     def park(self, parked: Parking, *, whole: bool = False) -> None:
         """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked.
 
-        `whole`: it is asked from outside of them all.
+        `whole`: it is asked from outside of them all. Being cancelled goes before an open question.
         """
-        self.parked = self.parked or parked
+        if self.parked is None or isinstance(parked, Cancelling):
+            self.parked = parked
         self.replay.live.stopped = True
         call = None if whole else current_call.get()
         while call is not None:
@@ -311,11 +338,16 @@ class RunningCall:
     """The call whose body is running."""
 
     __slots__ = (
+        "_active",
+        "_arguments",
+        "_began",
         "_hash",
-        "_key",
+        "_kind",
         "_makes",
-        "_replay",
-        "_version",
+        "_pending",
+        "_seconds",
+        "_started",
+        "_written",
         "attempt",
         "before",
         "facts",
@@ -324,16 +356,19 @@ class RunningCall:
         "outer",
         "parked",
         "run",
-        "written",
     )
 
-    def __init__(self, active: Active, call: Pending, before: Before, makes: str | None) -> None:
-        self.run, self.id, self.attempt = active.run, key_id(call.key), 1
-        self._key, self._replay, self.before, self.outer = call.key, active.replay, before, current_call.get()
-        self._version, self._makes = call.version, makes
+    def __init__(
+        self, active: Active, pending: Pending, before: Before, makes: str | None, kind: str, arguments: str
+    ) -> None:
+        self.run, self.id, self.attempt = active.run, key_id(pending.key), 1
+        self._active, self._pending, self.before, self.outer = active, pending, before, current_call.get()
+        self._kind, self._arguments, self._makes = kind, arguments, makes
+        self._started, self._began = steady_time(), time.perf_counter()
+        self._seconds: float | None = None  # what it took, once it is over
         self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
-        self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
+        self._written: tuple[str | None, str | None, int] | None = None  # what its row says of its end
         self.parked: Parking | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
@@ -341,9 +376,8 @@ class RunningCall:
     def makes(self) -> str:
         """A hash of what makes what is called in the body: the calls there are of this version too."""
         if self._hash is None:
-            made_by = (
-                plain(self._version) if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
-            )
+            version = self._pending.version
+            made_by = plain(version) if self._makes is None else f"{self._makes}@{version.partition('@')[2]}"
             self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         return self._hash
 
@@ -353,8 +387,9 @@ class RunningCall:
 
         A model call with another index is another sample, and not the stored reply of an earlier one.
         """
-        number = self._replay.sample(self._key)
-        if number != self._key[2]:
+        key = self._pending.key
+        number = self._active.replay.sample(key)
+        if number != key[2]:
             self.facts["sample"] = number
         return number + 10_000 * (self.before.n_asked + self.attempt - 1)
 
@@ -375,6 +410,61 @@ class RunningCall:
             facts[name] = None if before is None or value is None else before + value
         if request is not None:
             facts.setdefault("requests", []).append(request)
+
+    def _row(self, output: str | None, error: str | None, end: int | None) -> StepRow:
+        pending = self._pending
+        return StepRow(
+            key=pending.key,
+            kind=self._kind,
+            parent=pending.parent,
+            version=pending.version,
+            arguments=self._arguments,
+            output=output,
+            error=error,
+            started=self._started,
+            seconds=time.perf_counter() - self._began if self._seconds is None else self._seconds,
+            attempts=self.before.attempts + self.attempt,
+            facts=self.facts or None,
+            place=pending.place,
+            ended_nth=end,
+            frame=pending.frame,
+        )
+
+    async def committed(self, output: str | None, error: str | None) -> None:
+        """Journal how the call ended, and wait until it may be told to the flow."""
+        active, end = self._active, self._active.replay.next_end()
+        self._seconds = time.perf_counter() - self._began
+        try:
+            await active.note_end(self._row(output, error, end), self._pending.branch)
+        except asyncio.CancelledError:  # the flow has not seen the answer, and goes on without it
+            self.give_up(output, error, end)
+            raise
+        self._written = output, error, end
+
+    def write_again(self) -> None:
+        """Write the row again with what is known now, where it is there."""
+        if self._written is not None:
+            self._active.journal.write(self.run, self._row(*self._written))
+
+    def give_up(self, output: str | None = None, error: str | None = None, before: int | None = None) -> None:
+        """Note that the flow cancelled the call. Where it had come to its end by then, `before` is its number."""
+        if self.parked is not None:
+            return
+        active, given_up, end = self._active, given_up_now(self._active), self._active.replay.next_end()
+        if self._seconds is None:
+            self._seconds = time.perf_counter() - self._began
+        line = error or f"CancelledError: the flow gave this call up after {self._seconds:.3g} s"
+
+        def kept(output: str | None, is_outcome: bool) -> StepRow:
+            self.facts.pop("given_up", None)
+            if is_outcome:
+                self.facts["given_up"] = given_up
+                return self._row(output, line if output is None else None, end)
+            return self._row(output, line if output is None else None, None if output is None else before)
+
+        key, branch = self._pending.key, self._pending.branch
+        self.given_up = active.unanswered.gave_up(key, branch, kept, lambda: "model" in self.facts)
+        self.given_up.output = output
 
 
 active_run: ContextVar[Active | None] = ContextVar("stillhouse_run", default=None)
@@ -452,34 +542,10 @@ async def executed(
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     before = active.replay.before(key, pending.version)
-    call = RunningCall(active, pending, before, makes)
+    call = RunningCall(active, pending, before, makes, kind, arguments)
     if before.facts:
         for limit in active_limits.get():
             limit.replayed(facts_json(before.facts))
-    started, began = steady_time(), time.perf_counter()
-    seconds: float | None = None
-
-    def row(output: str | None, error: str | None, end: int | None) -> StepRow:
-        return StepRow(
-            key=key,
-            kind=kind,
-            parent=pending.parent,
-            version=pending.version,
-            arguments=arguments,
-            output=output,
-            error=error,
-            started=started,
-            seconds=time.perf_counter() - began if seconds is None else seconds,
-            attempts=before.attempts + call.attempt,
-            facts=call.facts or None,
-            place=pending.place,
-            ended_nth=end,
-            frame=pending.frame,
-        )
-
-    def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:
-        return lambda: active.journal.write(active.run, row(output, error, end))
-
     token = current_call.set(call)
     active.under_way[call] = pending.branch
     try:
@@ -500,31 +566,15 @@ async def executed(
         if call.parked is not None:
             raise call.parked.again() from None
         call.facts["raised"] = failures.kept(error)
-        line, end, seconds = error_line(error), active.replay.next_end(), time.perf_counter() - began
-        active.journal.write(active.run, row(None, line, end))
-        call.written = write_again(None, line, end)
+        await call.committed(None, error_line(error))
         active.unanswered.n_ended += 1
         active.unanswered.failed(error, key, pending.branch, replayed=False)
         raise
     except asyncio.CancelledError:
-        if call.parked is None:
-            end, seconds = active.replay.next_end(), time.perf_counter() - began
-            given_up = given_up_now(active)
-            line = f"CancelledError: the flow gave this call up after {seconds:.3g} s"
-
-            def kept(output: str | None, is_outcome: bool) -> StepRow:
-                call.facts.pop("given_up", None)
-                if is_outcome:
-                    call.facts["given_up"] = given_up
-                return row(output, line if output is None else None, end if is_outcome else None)
-
-            call.given_up = active.unanswered.gave_up(key, pending.branch, kept, lambda: "model" in call.facts)
+        call.give_up()
         raise
     else:
-        end = active.replay.next_end()
-        await active.journal.write_later(active.run, row(output, None, end))
-        if kind in PAID_KINDS:
-            call.written = write_again(output, None, end)
+        await call.committed(output, None)
         active.unanswered.n_ended += 1
         active.report.ran[name] += 1
         return output
@@ -557,9 +607,9 @@ def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
                 output = encode(task.result(), "the result")
         if call.given_up is not None:
             active.unanswered.came_back(call.given_up, output)
-        elif call.written is not None:
-            with contextlib.suppress(StorageError):  # its row is there, and lacks what this try used
-                call.written()
+        else:
+            with contextlib.suppress(StorageError):  # its row may be there, and lacks what this try used
+                call.write_again()
 
     return lambda: sent_once(body, begun, left)
 

@@ -207,6 +207,8 @@ async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) 
         why = f"{first} with {row.error}"
         if row.status == "waiting":
             why = f"{first} waits for a person: `stillhouse answer {first} ANSWER`"
+        elif row.status == "cancelled":
+            why = f"{first}, which was cancelled"
         kept = f"mend it and call the map again with run_id={batch.name!r}: finished runs are not run again"
         raise StepError(f"{len(unfinished)} of {len(runs)} runs are not done, first {why}; {kept}")
     return [json.loads(str(rows[run].result)) for run in runs]

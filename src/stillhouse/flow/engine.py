@@ -455,7 +455,8 @@ class Flow(Generic[P, T]):
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
                 if row.status == "cancelled":
-                    journal.end(run_id, "cancelled")
+                    if row.ended is None:  # who had it died, or has it no more
+                        journal.end(run_id, "cancelled")
                     raise Cancelled(run_id)
                 if row.status == "done" and row.result is not None:
                     if rerun:
@@ -503,8 +504,9 @@ class Flow(Generic[P, T]):
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
-            if active.parked is not None and active.parked.status == "cancelled" and isinstance(error, Exception):
-                parked = active.parked
+            if parked is not None or isinstance(error, Exception):
+                active.heed_cancelling()
+                parked = active.parked if active.is_cancelled else parked
             has_failed = isinstance(error, Exception) and parked is None
             active.close(error if has_failed else None)
             if parked is not None:

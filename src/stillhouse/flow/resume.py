@@ -187,7 +187,7 @@ class Replay:
         if "refused" in facts:
             return Before()
         same = same_version(failed_version, version, is_of_0_1_0=place is None)
-        if end is not None and same:  # an agent comes to its end again
+        if end is not None and same and key[0] not in self.rerun:  # an agent comes to its end again
             return Before(0, attempts - 1, {name: facts[name] for name in ("failures",) if name in facts})
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
@@ -252,17 +252,23 @@ class Replay:
         return Earlier(self.text(output), facts, end)
 
     def failure_of(self, call: Pending) -> Earlier | None:
-        """How this call failed in an earlier sitting that the flow lived with; None where it has to run."""
+        """How this call failed in an earlier sitting that the flow lived with; None where it has to run.
+
+        So has one that the user names in `rerun`: what was wrong may be well by now.
+        """
         row = self.failed.get(call.key)
         if row is None:
             return None
         failed_version, error, _, facts, _, place, end = row
-        if end is None:
+        if end is None or self._named_again(call):
             return None
         if failed_version != call.version and not self._stands(call, failed_version, place):
             return None
         self._used.add(call.key)
         return Earlier(None, facts, end, error)
+
+    def _named_again(self, call: Pending) -> bool:
+        return bool(self.rerun) and any(name in self.rerun for name in (call.key[0], *calls_around(call.branch)))
 
     def _stands(self, call: Pending, stored: str, place: int | None) -> bool:
         """Whether how a call ended stands, although its version is not the one that it has now."""

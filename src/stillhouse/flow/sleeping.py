@@ -30,6 +30,8 @@ async def sleep_until(when: datetime) -> None:
     call = active.pending("flow.sleep_until", arguments)
     answered = active.replay.answer_to(call, reported=False)
     if answered is not None:
+        if answered.end is not None:
+            await active.in_turn(answered.end, call.branch)
         return
     started = steady_time()
     active.check_open()
@@ -46,9 +48,10 @@ async def sleep_until(when: datetime) -> None:
         seconds=steady_time() - started,
         attempts=1,
         place=call.place,
+        ended_nth=active.replay.next_end(),
         frame=call.frame,
     )
-    active.journal.write(active.run, row)
+    await active.note_end(row, call.branch)
 
 
 async def _over(when: datetime, active: Active | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from stillhouse.errors import UserError
+from stillhouse.errors import RunBusyError, UserError
 from stillhouse.flow.engine import Flow, flows_called
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.human import open_questions
@@ -147,21 +147,33 @@ def _bound(flow: Flow[Any, Any], text: str) -> inspect.BoundArguments:
     return bound
 
 
-def cancel(run: str, *, store: Path | str = DEFAULT_STORE) -> None:
+def cancel(run: str, *, store: Path | str = DEFAULT_STORE) -> bool:
     """Let the run end as cancelled: it does not go on, and its finished steps stay in the journal.
 
-    A run that this process executes begins no further call; what is under way ends and is kept. Raises UserError where
-    there is no such run or it is done, RunBusyError while another process executes it.
+    Whatever process executes it begins no further call; what is under way there ends and is kept. Gives whether the run
+    has ended; False: some process executes it, and will end it. Raises UserError where there is no such run or it is
+    done.
     """
     active = live_run(store, run)
     if active is not None:
         active.park(Cancelling(run), whole=True)
-        return
     with contextlib.closing(existing_journal(store)) as journal:
         if _row(journal, run).status == "done":
             raise UserError(f"the run {run} is done, so there is nothing to cancel; `flow.prune` takes old runs away")
+        journal.cancel(run)
+        return _ended_as_cancelled(journal, run)
+
+
+def _ended_as_cancelled(journal: Journal, run: str) -> bool:
+    """End a run that was cancelled, unless a process executes it and does that itself; whether it has ended."""
+    try:
         with journal.own(run):
-            journal.end(run, "cancelled")
+            row = _row(journal, run)
+            if row.status == "cancelled" and row.ended is None:
+                journal.end(run, "cancelled")
+    except RunBusyError:
+        return False
+    return True
 
 
 def prune(
@@ -169,21 +181,27 @@ def prune(
 ) -> list[str]:
     """Take runs out of the journal that ended so long ago, with their steps; gives their ids.
 
-    What models answered stays in the store: it was paid for. Raises UserError for a status of runs that have not ended.
+    One that somebody goes on with just now stays. What models answered stays in the store: it was paid for. Raises
+    UserError for a status of runs that have not ended.
     """
     for each in status:
         if each not in ENDED:
             raise UserError(f"runs that are {each} have not ended, and stay; give some of {', '.join(ENDED)}")
     before = (datetime.now(UTC) - older_than).timestamp()
     with contextlib.closing(existing_journal(store)) as journal:
-        old = [
-            row.run
-            for row, _ in journal.runs()
-            if row.status in status and row.ended is not None and row.ended <= before
-        ]
-        for run in old:
-            with journal.own(run):
-                journal.delete(run)
-        if old:
+        for row, _ in journal.runs():
+            if row.status == "cancelled" and row.ended is None:
+                _ended_as_cancelled(journal, row.run)
+
+        def is_old(row: RunRow | None) -> bool:
+            return row is not None and row.status in status and row.ended is not None and row.ended <= before
+
+        gone = []
+        for run in [row.run for row, _ in journal.runs() if is_old(row)]:
+            with contextlib.suppress(RunBusyError), journal.own(run):
+                if is_old(journal.run(run)):
+                    journal.delete(run)
+                    gone.append(run)
+        if gone:
             journal.delete_texts()
-        return old
+        return gone

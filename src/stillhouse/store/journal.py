@@ -24,7 +24,8 @@ INTERN = 4096
 # (step, hash of the arguments, number among equal calls). Where the call was made in a branch of its own, the hash is
 # followed by @ and the branch.
 StepKey = tuple[str, str, int]
-# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer.
+# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer. One
+# that is "cancelled" has a time of its end once no process has work of it under way.
 RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
@@ -59,7 +60,9 @@ RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
 
 
 # Takes away the texts that nothing names. While a run is being written none is taken: its next step may name one.
-DELETE_TEXTS = """DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM runs WHERE status = 'running')
+DELETE_TEXTS = """DELETE FROM texts WHERE NOT EXISTS (
+        SELECT 1 FROM runs WHERE status = 'running' OR (status = 'cancelled' AND ended IS NULL)
+    )
     AND 'text:' || hash NOT IN (SELECT arguments FROM steps)
     AND 'text:' || hash NOT IN (SELECT output FROM steps WHERE output IS NOT NULL)
     AND 'text:' || hash NOT IN (SELECT result FROM runs WHERE result IS NOT NULL)
@@ -278,7 +281,7 @@ class Journal(Protocol):
     url: str
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
-        """The run's row, made if it is new, and marked as running if it was not done.
+        """The run's row, made if it is new, and marked as running if it was not done or cancelled.
 
         Raises UserError where the id belongs to another flow or input.
         """
@@ -294,7 +297,17 @@ class Journal(Protocol):
         """All runs, newest first, each with the number of its finished steps."""
         ...
 
-    def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None: ...
+    def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None:
+        """Note how the run ended. One that was cancelled meanwhile is so, unless it is done."""
+        ...
+
+    def cancel(self, run: str) -> None:
+        """Ask whoever owns the run to end it as cancelled, unless it is done. Anybody may."""
+        ...
+
+    def is_cancelled(self, run: str) -> bool:
+        """Whether that was asked for. The owner asks often, so it may be known only from the next `write_later` on."""
+        ...
 
     def delete(self, run: str) -> None:
         """Take the run away with its steps. The caller owns the run."""

@@ -30,7 +30,8 @@ _TAKE_OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
         FOR UPDATE SKIP LOCKED
     ) RETURNING run"""
 _OWNER = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
-_HEARTBEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
+_HEARTBEAT = f"""WITH beaten AS (UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s) RETURNING run)
+    SELECT run FROM runs JOIN beaten USING (run) WHERE status = 'cancelled'"""
 # A write holds the lease and may wait for the run's row. A claim holds the run's row and must not wait for a lease,
 # or a write and a claim would wait for each other for ever.
 _CLAIM = f"""WITH next AS (
@@ -56,6 +57,7 @@ class Leases:
     def __init__(self, db: PostgresConnection, address: PostgresAddress) -> None:
         self._db, self._address = db, address
         self._held: dict[str, str] = {}  # run -> the owner text of the lease that this process holds
+        self.cancelled: set[str] = set()  # runs of ours that somebody else cancelled, as far as it is known here
         self._claimed: set[str] = set()  # runs whose lease this process holds, but which nobody has come to run yet
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -113,6 +115,7 @@ class Leases:
         with self._lock:
             owner = self._held.pop(run)
             self._claimed.discard(run)
+            self.cancelled.discard(run)
         self._db.execute("DELETE FROM leases WHERE owner = %s", (owner,))
 
     def lost(self, run: str) -> RunBusyError:
@@ -148,7 +151,8 @@ class Leases:
             if not owners:
                 continue
             try:
-                db.execute(_HEARTBEAT, {"owners": owners, "lease_s": self._address.lease_s})
+                beaten = db.execute(_HEARTBEAT, {"owners": owners, "lease_s": self._address.lease_s})
+                self.cancelled |= {run for (run,) in beaten}
             except StorageError:
                 # The next heartbeat may reach the database. If none does in time, the next write reports that.
                 continue

@@ -59,15 +59,19 @@ _PRUNING = 7_345_201  # the number of the advisory lock of whoever takes runs aw
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s
-    FROM held WHERE run = %(run)s RETURNING run"""
+    FROM held WHERE run = %(run)s AND status <> 'cancelled' RETURNING run"""
 _END = f"""WITH held AS ({_HELD}), kept AS (
         INSERT INTO texts SELECT %(digest)s, %(text)s WHERE %(digest)s::text IS NOT NULL ON CONFLICT DO NOTHING
     )
-    UPDATE runs SET status = %(status)s, result = %(result)s, error = %(error)s, ended = %(ended)s
+    UPDATE runs SET
+        status = CASE WHEN status = 'cancelled' AND %(status)s::text <> 'done' THEN status ELSE %(status)s END,
+        result = %(result)s, error = %(error)s, ended = %(ended)s
     FROM held WHERE run = %(run)s RETURNING run"""
+_CANCEL = "UPDATE runs SET status = 'cancelled', ended = NULL WHERE run = %s AND status NOT IN ('done', 'cancelled')"
+# Whoever writes a step is told whether its run was cancelled meanwhile.
 _REPLACE = f"""ON CONFLICT (run, step, args_hash, nth)
     DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS.split(", ")[3:])}
-    RETURNING run"""
+    RETURNING run, (SELECT status FROM runs WHERE runs.run = steps.run)"""
 # The statement that writes one step, for steps in sequence: it takes half the time of the statement for many.
 _WRITE_ONE = f"""INSERT INTO steps (run, {STEP_COLUMNS})
     SELECT %b::text, {", ".join(f"%b::{kind}" for kind in _TYPES)}
@@ -117,9 +121,12 @@ class PostgresJournal:
         assert row is not None
         row.check(flow, input_)
         begun = {"run": run, "owner": owner, "facts": facts_begun_again(row.facts, facts)}
-        if row.status != "done" and not self._db.execute(_BEGIN, begun):
-            raise self._leases.lost(run)
-        return row
+        if row.status in ("done", "cancelled") or self._db.execute(_BEGIN, begun):
+            return row
+        again = self.run(run)
+        if again is not None and again.status == "cancelled":  # by somebody else, just now
+            return again
+        raise self._leases.lost(run)
 
     @contextlib.contextmanager
     def own(self, run: str) -> Iterator[None]:
@@ -153,6 +160,12 @@ class PostgresJournal:
         }
         if not self._db.execute(_END, values):
             raise self._leases.lost(run)
+
+    def cancel(self, run: str) -> None:
+        self._db.execute(_CANCEL, (run,))
+
+    def is_cancelled(self, run: str) -> bool:
+        return run in self._leases.cancelled
 
     def delete(self, run: str) -> None:
         owner = self._leases.owner(run)
@@ -257,7 +270,8 @@ class PostgresJournal:
             else:
                 # All processes write texts in the order of their hashes, so that no two processes wait for one another.
                 done = db.execute(_WRITE_MANY, [*columns(sorted(texts.items()), 2), *columns(rows, 2 + len(_TYPES))])
-            written |= {run for (run,) in done}
+            written |= {run for run, _ in done}
+            self._leases.cancelled |= {run for run, status in done if status == "cancelled"}
         return [None if run in written else self._leases.lost(run) for _, run, _ in writes]
 
     # Texts

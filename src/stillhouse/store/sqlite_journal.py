@@ -50,6 +50,12 @@ _OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER
 _TABLES = [table + (" WITHOUT ROWID" if "PRIMARY KEY (run" in table else "") for table in (*TABLES, _OWNERS)]
 _SCHEMA = replace(SCHEMA, tables=_TABLES)
 _WRITE_STEP = f"INSERT OR REPLACE INTO steps (run, {STEP_COLUMNS}) VALUES (?{',?' * len(STEP_COLUMNS.split(', '))})"
+_BEGIN = """UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ?
+    WHERE run = ? AND status <> 'cancelled'"""
+_END = """UPDATE runs SET status = CASE WHEN status = 'cancelled' AND ? <> 'done' THEN status ELSE ? END,
+    result = ?, error = ?, ended = ? WHERE run = ?"""
+_CANCEL = "UPDATE runs SET status = 'cancelled', ended = NULL WHERE run = ? AND status NOT IN ('done', 'cancelled')"
+_IS_CANCELLED = "SELECT 1 FROM runs WHERE run = ? AND status = 'cancelled'"
 _ASK_ANEW = "UPDATE steps SET ended_nth = NULL WHERE run = ? AND step = ? AND args_hash = ? AND nth = ?"
 # A checkpoint waits for the disk. SQLite's default of 1,000 pages is reached after a few hundred steps.
 _PAGES_TO_CHECKPOINT = 4000
@@ -89,8 +95,7 @@ class SqliteJournal:
             return run_row(values)
         row.check(flow, input_)
         if row.status != "done":
-            begun = "UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?"
-            self._write(begun, (facts_begun_again(row.facts, facts), run))
+            self._write(_BEGIN, (facts_begun_again(row.facts, facts), run))
         return row
 
     @contextlib.contextmanager
@@ -116,8 +121,13 @@ class SqliteJournal:
     def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None:
         stored_result = None if result is None else self._intern(result)
         stored_error = None if error is None else storable(error)
-        ended = "UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?"
-        self._write(ended, (status, stored_result, stored_error, self._clock(), run))
+        self._write(_END, (status, status, stored_result, stored_error, self._clock(), run))
+
+    def cancel(self, run: str) -> None:
+        self._write(_CANCEL, (run,))
+
+    def is_cancelled(self, run: str) -> bool:
+        return self._db.execute(_IS_CANCELLED, (run,)).fetchone() is not None
 
     def delete(self, run: str) -> None:
         with self._transaction():
