@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import Ticker
+from stillhouse.cli.phases import Ticker
 
 if TYPE_CHECKING:
     from stillhouse.session import Session

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.commands.half_steps import half_steps
-from stillhouse.commands.verdict_run import VerdictRun, write_verdict
+from stillhouse.commands.verdict_run import WEIGHING, VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import refuse_unjudged
 from stillhouse.doubts import Doubt, Warned
 from stillhouse.errors import UserError
@@ -101,6 +101,7 @@ def advise(
         bought, unread = half_steps(runs, task, besides=run.folder)
         not_read = [Warned(Doubt.RUN_NOT_READ, said) for said in unread]
         material = replace(material, doubts=(*material.doubts, *not_read))
+        session.report(0, None, WEIGHING)
         result = find(
             material,
             [*prompts, *first_draws, *majority, *controls, *in_full],

@@ -9,7 +9,7 @@ checkpoint.
 
 from pathlib import Path
 
-from stillhouse.commands.verdict_run import VerdictRun, write_verdict
+from stillhouse.commands.verdict_run import WEIGHING, VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import judge_unpriced, judged, refuse_unjudged
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
@@ -75,6 +75,7 @@ def distill(
                 arms = [of_look(looked, arm) for arm in arms]
                 prompt = arms[0] if prompt else None
             arms += [judged(looked, prompt, of_look(looked, arm), session) for arm in (student, *controls)]
+            session.report(0, None, WEIGHING)
             result = find(looked, arms, provenance(run, looked, [seed]), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
                 break  # a dearer student could not replace more than the whole prompt

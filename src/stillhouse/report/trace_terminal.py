@@ -26,6 +26,7 @@ _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "waiting": ("?", "yellow"),
     "unfinished": ("…", "yellow"),
     "running": ("…", "cyan"),
+    "killed": ("✗", "red"),
     "queued": ("·", "dim"),
     "cancelled": ("-", "dim"),
 }
@@ -69,6 +70,8 @@ def _about(listed: Listed) -> list[str]:
     """What a run waits for, or failed with."""
     if listed.row.status == "waiting":
         return [f"asks: {question}" for question in listed.questions]
+    if listed.row.status == "killed":
+        return ["its process is dead; `stillhouse resume` goes on with it"]
     return [listed.row.error] if listed.row.error else []
 
 
@@ -173,6 +176,9 @@ def _foot(trace: Trace) -> Iterator[Text]:
         where = "" if culprit is None else f" in {culprit.name}"
         yield Text.assemble((f"failed{where}: ", "bold red"), (run.error, "red"))
         yield Text(f"mend the cause, then: stillhouse resume {run.run}", style="dim")
+    if run.status == "killed":
+        yield Text("its process ended before the run did", style="red")
+        yield Text(f"go on with: stillhouse resume {run.run}", style="dim")
     if run.status == "waiting":
         for question in trace.questions:
             yield Text.assemble(("asks: ", "bold yellow"), question)

@@ -19,6 +19,8 @@ from stillhouse.student.config import TrainConfig
 from stillhouse.student.header import Family
 from stillhouse.task import Task
 
+TRAINING = "training"  # the phase's name for whoever watches
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:

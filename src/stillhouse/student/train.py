@@ -25,7 +25,7 @@ from stillhouse.records import Progress
 from stillhouse.stopping import stopping
 from stillhouse.student.checkpoint import CHECKPOINT, State, live, restore, resume, save_checkpoint
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import Trained
+from stillhouse.student.job import TRAINING, Trained
 
 
 class Trainable(Protocol):
@@ -107,7 +107,7 @@ def fit(
                 if state.step in validate_at:
                     stopped_early = _validate(trainable, config, state, best)
                 if on_progress is not None:
-                    on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
+                    on_progress(Progress(state.step, total, TRAINING, unit="steps", note=_note(loss, state)))
                 more_to_do = state.step < total and not stopped_early
                 stops = more_to_do and asked_to_stop()
                 if stops or (more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s):
@@ -267,9 +267,9 @@ def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
-def _what(loss: float, best_validation: float | None) -> str:
-    best = "" if best_validation is None else f", best validation {best_validation:.3f}"
-    return f"training: loss {loss:.3f}{best}"
+def _note(loss: float, state: State) -> str:
+    best = "" if state.best_validation is None else f", best validation {state.best_validation:.3f}"
+    return f"loss {loss:.3f}{best}"
 
 
 # Where it runs
