@@ -110,6 +110,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         source=plan.learn_from,
         seed=plan.seed,
         out=folder,
+        earlier=sorted(set(plan.out.parents[2].glob(f"*/arms/{plan.out.name}")) - {plan.out}),
         on_progress=tick,
     )
     student = load_student(folder)
@@ -143,8 +144,19 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     )
     write_arm(plan.out, arm)
     if not plan.keep:
-        shutil.rmtree(folder)
+        for leftover in (folder, *plan.out.glob(".student.checkpoint-*")):
+            shutil.rmtree(leftover)
     return arm
+
+
+def given_up(arms: Sequence[MeasuredArm]) -> tuple[str, ...]:
+    """A sentence on each student whose training stopped because nothing was learned."""
+    return tuple(
+        f"{arm.name}: its training stopped after {arm.training.steps:,} steps, as no validation row was answered right "
+        "in any of them; its checkpoint is kept: with give_up = false in [student] the same command goes on from it"
+        for arm in arms
+        if arm.training is not None and arm.training.gave_up and arm.folder is not None
+    )
 
 
 def _named(plan: StudentPlan, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
@@ -181,4 +193,5 @@ def _training(result: TrainResult) -> Training:
         stopped_early=result.stopped_early,
         n_truncated=result.n_truncated,
         resumed_at=result.resumed_at,
+        gave_up=result.gave_up,
     )

@@ -60,7 +60,7 @@ def _train(
     order = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))
     with (
         stopping.telling(lambda: f"{len(plans) - len(futures)} of {len(plans)} students are trained and kept"),
-        _single_threaded(),
+        single_threaded(),
         ProcessPoolExecutor(workers, context, _begin, (ticks, known_results())) as pool,
     ):
         futures.update({pool.submit(_measure, number, missing[number]): number for number in order})
@@ -116,7 +116,7 @@ def _drain(ticks: Any) -> Iterator[tuple[int, float]]:
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Children inherit these before they import anything; the libraries read them once, at import."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1") | {"TOKENIZERS_PARALLELISM": "false"})

@@ -38,6 +38,7 @@ class Training:
     stopped_early: bool = False
     n_truncated: int = 0  # training inputs or targets that were cut at max_length
     resumed_at: int | None = None  # the step of the checkpoint that training went on from
+    gave_up: bool = False  # it stopped because nothing was learned
 
 
 @dataclass(frozen=True)
