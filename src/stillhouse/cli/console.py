@@ -38,9 +38,8 @@ class PlainConsole(Console):
         if not self.is_terminal:
             super().print(*objects, **options)
             return
-        for is_command, group in _parted(objects):
-            how = {"soft_wrap": True} if is_command else {"soft_wrap": False, "overflow": "ignore", "crop": False}
-            super().print(*group, **(options | how))
+        for stays_whole, group in _parted(objects, self.width):
+            super().print(*group, **(options | {"soft_wrap": stays_whole}))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -50,13 +49,17 @@ class PlainConsole(Console):
                 yield Segment(terminal_text(segment.text), segment.style)
 
 
-def _parted(objects: Sequence[Any]) -> Iterator[tuple[bool, Sequence[Any]]]:
-    """What is printed at once, with whether it is to be copied as it is: a command, or JSON."""
+def _parted(objects: Sequence[Any], width: int) -> Iterator[tuple[bool, Sequence[Any]]]:
+    """What is printed at once, with whether it stays on its line: a command or JSON to be copied, a long path."""
     if len(objects) != 1 or not isinstance(objects[0], str):
         yield any(isinstance(each, JSON) for each in objects), objects
         return
-    for is_command, lines in itertools.groupby(objects[0].split("\n"), lambda line: line.startswith(COMMAND)):
-        yield is_command, ["\n".join(lines)]
+
+    def stays_whole(line: str) -> bool:
+        return line.startswith(COMMAND) or any(len(word) > width for word in line.split(" "))
+
+    for is_whole, lines in itertools.groupby(objects[0].split("\n"), stays_whole):
+        yield is_whole, ["\n".join(lines)]
 
 
 COMMAND = "next: "  # how a line begins that holds a command

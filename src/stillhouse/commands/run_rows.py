@@ -33,7 +33,7 @@ from stillhouse.errors import (
 )
 from stillhouse.experiment.readiness import check_writable
 from stillhouse.flow.allowance import Allowance, allowing, piece_of_work
-from stillhouse.flow.app_errors import told
+from stillhouse.flow.app_errors import place_of, told
 from stillhouse.flow.call import encode
 from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.models import DEFAULT_STORE
@@ -65,6 +65,7 @@ class RowRun:
     result: Any = None
     error: str | None = None
     asks: str | None = None
+    alike: str | None = None  # what errors of one kind have in common; None: their words tell
     may_be_retried: bool = False
 
 
@@ -99,7 +100,9 @@ class RowsRun:
 
     @property
     def failures(self) -> list[Reason]:
-        """Why rows failed: alike are errors that differ in quoted words and numbers alone."""
+        """Why rows failed. Alike are errors of one class from one line of the app; without such a line, those that
+        differ in quoted words and numbers alone.
+        """
         return _grouped((row, row.error or "") for row in self.rows if row.status == "failed")
 
     @property
@@ -110,7 +113,7 @@ class RowsRun:
 def _grouped(told: Iterable[tuple[RowRun, str]]) -> list[Reason]:
     groups: dict[str, list[tuple[RowRun, str]]] = {}
     for row, words in told:
-        groups.setdefault(_OWN_WORDS.sub("…", words), []).append((row, words))
+        groups.setdefault(row.alike or _OWN_WORDS.sub("…", words), []).append((row, words))
     reasons = [Reason(len(alike), alike[0][1], alike[0][0].row.line, alike[0][0].run) for alike in groups.values()]
     return sorted(reasons, key=lambda reason: -reason.n)
 
@@ -284,7 +287,8 @@ class _Batch:
         except (UserError, BudgetError) as error:
             return _with(row, status="failed", error=str(error))
         except Exception as error:  # the app's own code may raise anything: the run is journaled up to that point
-            return _with(row, status="failed", error=told(error), may_be_retried=True)
+            alike = None if (place := place_of(error)) is None else f"{type(error).__name__} {place}"
+            return _with(row, status="failed", error=told(error), alike=alike, may_be_retried=True)
         return _with(row, status="done", result=to_jsonable_python(result))
 
 
