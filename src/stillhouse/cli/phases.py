@@ -229,9 +229,11 @@ class TerminalBar:
             return
         progress, facts = told
         width = options.max_width
-        yield Text.assemble(
-            progress.what, (f"  {progress.note}" if progress.note else "", "dim"), no_wrap=True, overflow="ellipsis"
-        )
+        notes = progress.note.split(", ") if progress.note else []
+        while notes and len(progress.what) + 2 + len(", ".join(notes)) > width:
+            notes.pop()
+        note = f"  {', '.join(notes)}" if notes else ""
+        yield Text.assemble(progress.what, (note, "dim"), no_wrap=True, overflow="ellipsis")
         while len(facts) > 1 and len(_joined(facts)) + _NARROWEST_BAR + 1 > width:
             facts.pop()
         words = _joined(facts)

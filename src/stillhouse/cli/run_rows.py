@@ -75,12 +75,12 @@ def _tell(done: "RowsRun", inputs: str) -> None:
     out.print(f"{n:,} row{'' if n == 1 else 's'} of {inputs} through {done.flow}: {parts}")
     for reason in done.failures[:MOST_REASONS]:
         out.print(f"  {reason.n:,} failed: {reason.words}")
-        out.print(f"    the first: line {reason.line}, stillhouse runs show {reason.run}")
+        out.print(f"    line {reason.line}: stillhouse runs show {reason.run}")
     if more := done.failures[MOST_REASONS:]:
         out.print(f"  {sum(reason.n for reason in more):,} failed for {len(more)} other reasons; --out has each")
     for reason in done.questions[:MOST_REASONS]:
         out.print(f"  {_asks(reason)}: {reason.words}")
-        out.print(f"    the first: stillhouse answer {reason.run} ANSWER")
+        out.print(f"    line {reason.line}: stillhouse answer {reason.run} ANSWER")
     if done.stopped:
         out.print(f"  stopped: {done.stopped}")
     if done.skipped:

@@ -147,6 +147,8 @@ class _Tally:
 
     def tell(self, what: str) -> None:
         """Report how many rows have an answer."""
+        if self._session.on_progress is None:
+            return
         n_rejected = self.rejected.total()
         note = f"{n_rejected:,} rejected" if n_rejected else ""
         self._session.report(self.done, self._n, what, self.cost_usd, unit="rows", note=note)
