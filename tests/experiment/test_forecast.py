@@ -33,6 +33,7 @@ learn_from = "{learn_from}"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learn_from", ["auto", "gold", "teacher"])
 @pytest.mark.parametrize("sizes", [None, [16, 32]])
 def test_the_trainings_that_are_said_are_those_that_are_made(tmp_path, monkeypatch, learn_from, sizes):

@@ -112,7 +112,7 @@ def _app_table(done: "Demo") -> "RenderableType":
     add("composability gap", *gaps)
     add("per 1,000 questions", *(usd(app.cost_usd_per_1000) for app in pair))
     add("median latency", *(f"{app.latency_p50_s:.2f} s" for app in pair))
-    return Group(title, FittingTable(heads, rows, wrapping=(0, 1, 2), left=(1, 2), padding=2, ruled=False))
+    return Group(title, FittingTable(heads, rows, wrapping=(0, 1, 2), left=(1, 2), ruled=False))
 
 
 def _share(share: "Estimate") -> str:

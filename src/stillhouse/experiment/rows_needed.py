@@ -60,7 +60,8 @@ class RowsPlan:
         if self.n_left_out:
             lines.append(f"  {self.n_left_out:,} more test rows have decided other plans; these decide alone")
         elif self.look > 1:
-            lines.append(f"  plan {self.look} that these test rows decide: a pass takes {confidence(self.level)}")
+            level = confidence(self.level)
+            lines.append(f"  plan {self.look} that some of these test rows decide, so with {level} confidence")
         return lines
 
     @property

@@ -143,7 +143,7 @@ def advantage_text(picture: AdvantagePicture, what: str) -> RenderableType:
         [Text(numbers.count(n)), *(Text(column.get(n, "–")) for column in columns)]
         for n in sorted({*columns[0], *columns[1]})
     ]
-    table = FittingTable(["training rows", *heads], rows, wrapping=(), padding=2)
+    table = FittingTable(["training rows", *heads], rows, wrapping=())
     return Group(_TextPlot([curve.path for curve in picture.curves]), table)
 
 

@@ -45,7 +45,7 @@ def _rates(win_rates: WinRates) -> FittingTable:
         style = "bold" if index == 0 else ""
         cells = (name, numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
         rows.append([Text(cell, style=style) for cell in cells])
-    return FittingTable([f"win rate of {win_rates.a}, by", "%", "interval, %", "n"], rows, padding=2)
+    return FittingTable([f"win rate of {win_rates.a}, by", "%", "interval, %", "n"], rows)
 
 
 def _checks(win_rates: WinRates) -> FittingTable:
@@ -53,7 +53,7 @@ def _checks(win_rates: WinRates) -> FittingTable:
     for what, estimate, read in win_rates.checks:
         note = Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim")
         rows.append([Text(what), Text(shown_check(what, estimate)), note])
-    return FittingTable(["", "", ""], rows, wrapping=(0, 2), left=(1, 2), padding=2, ruled=False)
+    return FittingTable(["", "", ""], rows, wrapping=(0, 2), left=(1, 2), ruled=False)
 
 
 def bar(tally: Tally) -> str:

@@ -25,14 +25,15 @@ class FittingTable:
         *,
         wrapping: Collection[int] = (0,),
         left: Collection[int] = (),
-        padding: int = 1,
         ruled: bool = True,
     ) -> None:
         self._heads, self._rows = [Text(head) for head in heads], [list(row) for row in rows]
-        self._wrapping, self._left, self._padding, self._ruled = wrapping, {0, *left}, padding, ruled
+        self._wrapping, self._left, self._ruled = wrapping, {0, *left}, ruled
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        widths = self._widths(options.max_width)
+        padding, widths = 2, self._widths(options.max_width, 2)
+        if widths is None:
+            padding, widths = 1, self._widths(options.max_width, 1)
         if widths is None:
             for row in self._rows:
                 yield from self._as_lines(row, options.max_width)
@@ -42,7 +43,7 @@ class FittingTable:
             box=rich.box.SIMPLE_HEAD if self._ruled else None,
             pad_edge=False,
             show_edge=False,
-            padding=(0, self._padding - self._ruled, 0, 0),  # a box sets its columns one apart
+            padding=(0, padding - self._ruled, 0, 0),  # a box sets its columns one apart
             header_style="dim",
             show_header=any(head.plain for head in self._heads),
         )
@@ -52,8 +53,8 @@ class FittingTable:
             table.add_row(*row)
         yield from (Text(), table, Text()) if self._ruled else (table,)
 
-    def _widths(self, room: int) -> list[int] | None:
-        """The columns' widths; None: no words fit."""
+    def _widths(self, room: int, padding: int) -> list[int] | None:
+        """The columns' widths; None: the words do not fit."""
         natural, least = [], []
         for place, head in enumerate(self._heads):
             cells = [row[place] for row in self._rows]
@@ -61,7 +62,7 @@ class FittingTable:
             words = _longest_word([head])
             natural.append(max(whole, words))
             least.append(max(words, _longest_word(cells) if place in self._wrapping else whole))
-        left = room - sum(least) - self._padding * (len(least) - 1)
+        left = room - sum(least) - padding * (len(least) - 1)
         if left < 0:
             return None
         for place in sorted(self._wrapping):

@@ -83,6 +83,8 @@ def _headline(trace: Trace) -> str:
         return short(trace.questions[0], _HEADLINE)
     if run.result is not None:
         return short(json.loads(run.result), _HEADLINE)
+    if run.status == "running":
+        return "It was running when this page was written."
     return "The process that ran it ended before the run did." if run.status == "killed" else run.status
 
 

@@ -136,6 +136,8 @@ def _facts(arm: MeasuredArm) -> dict[str, Any]:
     facts: dict[str, Any] = {"spec": arm.model}
     if arm.training is not None:
         facts |= asdict(arm.training) | {"rows": arm.rows}
+        if not arm.training.gave_up:  # as arms were written before any could
+            del facts["gave_up"]
     if arm.examples is not None:
         facts |= asdict(arm.examples)
     if arm.control is not None:
