@@ -204,7 +204,7 @@ def killed():
     """The process died in the body of `deliver`: two calls in it had ended, its own row was never written."""
     lost = row("deliver", 1, 1)
     rows = [row("draft", 0, 0.5, gave="Dear customer,"), row("stamp", 1, 0.2, of=lost), row("smtp", 1.5, 0.5, of=lost)]
-    return trace(run("running", name="k-1", ended=None), rows)
+    return trace(run("killed", name="k-1", ended=None), rows)
 
 
 def empty():

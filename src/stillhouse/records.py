@@ -3,7 +3,7 @@
 They are frozen values, and compute nothing but other readings of themselves. Unknown is `None`, never 0 and never NaN.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -103,6 +103,17 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class WatchedPredictor(Predictor, Protocol):
+    """A predictor that tells how far one call is, as its rows are answered one by one."""
+
+    async def predict_watched(
+        self, inputs: Sequence[Example], on_progress: Callable[["Progress"], None]
+    ) -> list[Prediction]:
+        """As `predict`. A tick's `done` counts the rows of this call."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number that never travels without its n. `low` and `high` are None where no interval can be computed."""
@@ -117,9 +128,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One tick of long work, for a progress bar: `done` of `total` units, and the cost so far. None: unknown."""
+    """One tick of long work: `done` of `total` units, and the cost so far. None: unknown.
+
+    `what` names the phase and stays the same while it lasts; `note` says what changes in it. `unit`: what is counted.
+    """
 
     done: int
     total: int | None
     what: str
     cost_usd: float | None = None
+    unit: str = ""
+    note: str = ""

@@ -71,10 +71,19 @@ class Session:
         """Where paid replies are kept, a file or an address: the session's own place, else the store in this folder."""
         return self.store or default_store(folder)
 
-    def report(self, done: int, total: int | None, what: str, cost_usd: float | None = None) -> None:
+    def report(
+        self,
+        done: int,
+        total: int | None,
+        what: str,
+        cost_usd: float | None = None,
+        *,
+        unit: str = "",
+        note: str = "",
+    ) -> None:
         """Tell whoever watches how far the work is."""
         if self.on_progress is not None:
-            self.on_progress(Progress(done, total, what, cost_usd))
+            self.on_progress(Progress(done, total, what, cost_usd, unit, note))
 
 
 DEFAULT_SESSION = Session()

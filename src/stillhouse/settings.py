@@ -4,7 +4,7 @@ An unknown key is an error: a typo that silently changes nothing is the most exp
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -153,6 +153,13 @@ class StudentSettings(Section):
     learning_rate: float | None = Field(default=None, gt=0)
     min_steps: int | None = Field(default=None, gt=0)  # fewest training steps, however few rows there are
     max_tokens: int | None = Field(default=None, gt=0)
+    # Whether a training stops where no validation row was answered right by the half of it. False goes on, from the
+    # checkpoint of the training that stopped.
+    give_up: bool = True
+
+    def facts(self, *without: str) -> dict[str, Any]:
+        """The settings as JSON has them, for what plans and runs are known by; without `give_up` unless it is set."""
+        return self.model_dump(mode="json", exclude={*without, *(["give_up"] if self.give_up else [])})
 
 
 class GateSettings(Section):

@@ -87,7 +87,9 @@ def test_a_failed_steps_traceback_is_shown_and_not_obeyed(tmp_path, stillhouse, 
         "from stillhouse import flow, step\n\n@step\nasync def s(x: str) -> str:\n"
         "    raise ValueError('bad ' + x)\n\n@flow\nasync def f(x: str) -> str:\n    return await s(x)\n"
     )
-    said = stillhouse("run", "app.py:f", "--input", json.dumps({"x": "\x1b[2J\x1b]0;evil\x07\x85"}), "--store", "s.db")
+    said = stillhouse(
+        "run", "app.py:f", "--input", json.dumps({"x": "\x1b[2J\x1b]0;evil\x07\x85"}), "--store", "s.db", "--traceback"
+    )
     assert said.code == 1 and "Traceback" in said.err
     assert not {"\x1b", "\x07", "\x85"} & set(said.err + said.out)
     assert r"\x1b[2J" in said.err

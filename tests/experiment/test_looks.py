@@ -243,10 +243,10 @@ def test_the_rows_are_planned_with_the_coming_look(project):
     assert rows_plan(project.folder).look == 1 and not (project.folder / "stillhouse.db").exists()
     project.look()
     other = rows_plan(project.folder)
-    assert other.level == level_of_look(2) and "99.39% confidence" in other.sentence and other.needed > 90
-    assert "plan 2 that some of these test rows decide" in other.sentence
+    assert other.level == level_of_look(2) and "99.39% confidence" in " ".join(other.lines) and other.needed > 90
+    assert "plan 2 that some of these test rows decide" in " ".join(other.lines)
     again = rows_plan(project.folder, plan=Plan(seeds=[0]))
-    assert again.level == 0.96 and "decide" not in again.sentence
+    assert again.level == 0.96 and "decide" not in " ".join(again.lines)
 
 
 # A run

@@ -16,7 +16,8 @@ from stillhouse.session import Session
 from stillhouse.task import load_task
 
 
-def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
+def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse, monkeypatch):
+    monkeypatch.setattr("stillhouse.experiment.forecast._paces", lambda *_: None)  # `advise` times no training here
     rows = [{"id": str(n), "input": f"row {n}", "label": "good" if n % 3 else "bad"} for n in range(300)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "task.toml").write_text(
@@ -33,6 +34,8 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
             f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,715" in found.err.splitlines()[0]
         )
         assert f"bad {plan.per_class['bad']}" in found.err
+        said = found.err.splitlines()[: len(plan.lines)]
+        assert said == plan.lines and len(said) == 3 and all(len(line) <= 80 for line in said)
 
 
 @pytest.mark.parametrize("copies", ["traffic", "files", None])
@@ -94,8 +97,6 @@ def test_without_gold_the_rows_are_planned_for_agreement(tmp_path):
     )
     plan = rows_plan(tmp_path)
     assert plan.by_agreement and plan.needed == rows_needed(0.01, -0.01, 0.02, 0.96)
-    assert (
-        f"no gold, so agreement counts: a student that differs on 1% of the rows takes about {plan.needed:,}"
-        in plan.sentence
-    )
-    assert "as good" not in plan.sentence
+    assert f"about {plan.needed:,} needed" in plan.lines[0]
+    assert plan.lines[1] == "  no test row has gold, so agreement with the prompt counts"
+    assert all(len(line) <= 80 for line in plan.lines)

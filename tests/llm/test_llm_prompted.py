@@ -250,7 +250,7 @@ async def test_a_reply_from_the_store_is_paid_for_once(tmp_path):
     with open_store(tmp_path / "s.db") as store:
         model = MeteredModel("m", call, store, Ledger(None), price_in=1.0, price_out=2.0)
         for _ in range(2):
-            await PromptedPredictor(model, MOOD).predict([ROW], shown.append)
+            await PromptedPredictor(model, MOOD).predict_watched([ROW], shown.append)
     assert [progress.cost_usd for progress in shown] == pytest.approx([0.00102, 0.0])
 
 

@@ -27,6 +27,7 @@ from stillhouse.student.train import (
     epoch_batches,
     fit,
     learning_rate_at,
+    nothing_learned,
     seeded,
     validation_steps,
 )
@@ -201,6 +202,34 @@ def test_it_stops_after_patience_validations_without_gain(tmp_path):
     config = TrainConfig(epochs=6, tokens_per_batch=64, patience=2)
     result = fit(Toy(scores=[0.5, 0.6, 0.6, 0.5]), config, seed=0, folder=tmp_path)
     assert result.stopped_early and len(result.validations) == 4
+
+
+def test_where_nothing_is_learned_it_stops_and_its_checkpoint_goes_on(tmp_path):
+    told = []
+    result = fit(
+        Toy(scores=[0.0] * 4), CONFIG, seed=0, folder=tmp_path, gives_up=True, on_progress=lambda p: told.append(p.done)
+    )
+    assert result.gave_up and result.stopped_early and len(result.validations) == 2
+    went_on, whole = Toy(scores=[0.0] * 2), Toy(scores=[0.0] * 4)
+    again = fit(went_on, CONFIG, seed=0, folder=tmp_path)
+    assert (again.resumed_at, again.gave_up) == (told[-1], False) and again.steps > told[-1]
+    fit(whole, CONFIG, seed=0, folder=tmp_path / "whole")
+    assert same(weights(went_on), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("scores", "gives_up"),
+    [([0.0, 0.0, 0.0, 0.0], False), ([0.0, 0.1, 0.0, 0.0], True), ([0.1, 0.0, 0.0, 0.0], True)],
+)
+def test_it_goes_on_where_something_was_learned_or_it_is_told_to(tmp_path, scores, gives_up):
+    result = fit(Toy(scores=scores), CONFIG, seed=0, folder=tmp_path, gives_up=gives_up)
+    assert not result.gave_up and len(result.validations) == 4
+
+
+def test_it_does_not_give_up_before_the_half_or_by_one_validation():
+    assert not nothing_learned([(10, 0.0), (20, 0.0)], 41)
+    assert nothing_learned([(10, 0.0), (20, 0.0)], 40)
+    assert not nothing_learned([(20, 0.0)], 40)
 
 
 def test_weight_decay_spares_vectors_and_frozen_weights_stay(tmp_path):

@@ -9,7 +9,9 @@ import errno
 import logging
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +107,7 @@ def main() -> None:
         if code == 0 or stopping.signal is None:
             sys.exit(code)
         go_on = stopping.go_on or shlex.join(["stillhouse", *sys.argv[1:]])
-        print(told(f"stillhouse: {stopping.sentence()}; go on with: {go_on}"), file=sys.stderr)
+        _show(f"stillhouse: {stopping.sentence()}; go on with: ", command=go_on)
         code = _SIGNALLED + stopping.signal
         if stopping.n_signals > 1:  # at once: a thread that still works is not waited for
             sys.stdout.flush()
@@ -118,7 +120,17 @@ def main() -> None:
 
 
 def _say(sentence: str) -> None:
-    print(told(f"stillhouse: {sentence}"), file=sys.stderr, flush=True)
+    _show(f"stillhouse: {sentence}")
+
+
+def _show(sentence: str, command: str = "") -> None:
+    """A sentence on stderr, and a command after it. On a terminal it breaks between words, and the command nowhere."""
+    text = told(sentence)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        whole = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(whole) + ("\n" if command else "")
+    print(text + told(command), file=sys.stderr, flush=True)
 
 
 def _run() -> int:
@@ -126,16 +138,15 @@ def _run() -> int:
     try:
         app()
     except StillhouseError as error:
-        print(told(f"stillhouse: {error}"), file=sys.stderr)
+        _show(f"stillhouse: {error}")
         return error.exit_code
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        print(
+        _show(
             f"stillhouse: {place}cannot write ({error.strerror}); free space or choose another place and run this "
-            "again: what was stored is kept",
-            file=sys.stderr,
+            "again: what was stored is kept"
         )
         return 1
     except KeyboardInterrupt:  # outside typer, which makes an exit code of it

@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from stillhouse.cli.console import Ticker, err
+from stillhouse.cli.console import err
+from stillhouse.cli.phases import Ticker
 from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError, PriceUnknownError, UserError
 

@@ -1,28 +1,19 @@
 """What all commands share: the progress bar on stderr, and facts as text or as one JSON object on stdout."""
 
 import contextlib
+import itertools
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
+from rich.json import JSON
 from rich.segment import Segment
 
 from stillhouse.clean_text import terminal_json, terminal_text
-from stillhouse.numbers import usd
-from stillhouse.records import Progress
+from stillhouse.cli.phases import Ticker, phases_on
 
 if TYPE_CHECKING:
     from stillhouse.experiment.looks import Plan
@@ -39,6 +30,17 @@ class PlainConsole(Console):
     def __init__(self, **settings: Any) -> None:
         super().__init__(markup=False, emoji=False, **settings)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich prints. On a terminal lines break between words, and a command to be copied does not break at all.
+
+        Elsewhere each line is printed as it is, where that is asked for.
+        """
+        if not self.is_terminal:
+            super().print(*objects, **options)
+            return
+        for stays_whole, group in _parted(objects, self.width):
+            super().print(*group, **(options | {"soft_wrap": stays_whole}))
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             if segment.control:  # rich's own, such as those of the progress bar
@@ -47,50 +49,29 @@ class PlainConsole(Console):
                 yield Segment(terminal_text(segment.text), segment.style)
 
 
+def _parted(objects: Sequence[Any], width: int) -> Iterator[tuple[bool, Sequence[Any]]]:
+    """What is printed at once, with whether it stays on its line: a command or JSON to be copied, a long path."""
+    if len(objects) != 1 or not isinstance(objects[0], str):
+        yield any(isinstance(each, JSON) for each in objects), objects
+        return
+
+    def stays_whole(line: str) -> bool:
+        return line.startswith(COMMAND) or any(len(word) > width for word in line.split(" "))
+
+    for is_whole, lines in itertools.groupby(objects[0].split("\n"), stays_whole):
+        yield is_whole, ["\n".join(lines)]
+
+
+COMMAND = "next: "  # how a line begins that holds a command
 err = PlainConsole(stderr=True)
 out = PlainConsole(soft_wrap=True, highlight=False)
 
 
-class Ticker:
-    """Moves the bar. It draws ten times a second at most: a fast job must not spend its time on drawing."""
-
-    def __init__(self, bar: Bar) -> None:
-        self._bar, self._shown, self._drawn_at = bar, bar.add_task("", total=None), 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if self._bar.disable or (now - self._drawn_at < 0.1 and progress.done != progress.total):
-            return
-        self._drawn_at = now
-        cost = "" if not progress.cost_usd else f"  {usd(progress.cost_usd)}"
-        self._bar.update(self._shown, description=progress.what + cost, completed=progress.done, total=progress.total)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """The terminal without the bar, for a question."""
-        self._bar.stop()
-        try:
-            yield
-        finally:
-            self._bar.start()
-
-
 @contextlib.contextmanager
 def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
-    """A bar with what is being done, how far, the cost so far and the time left.
-
-    Off a terminal there is none: nothing but the lines that commands print.
-    """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
-        yield Ticker(bar)
+    """What is being done on stderr, phase by phase: how far, the time left, the rate, the cost so far."""
+    with phases_on(err, quiet=quiet) as tick:
+        yield tick
 
 
 def say_rows(task: "Path | Task", skip_bad: bool, session: "Session", plan: "Plan | None" = None) -> None:
@@ -98,7 +79,8 @@ def say_rows(task: "Path | Task", skip_bad: bool, session: "Session", plan: "Pla
     from stillhouse.experiment.rows_needed import rows_plan
 
     rows = rows_plan(task, session, plan=plan, skip_bad=skip_bad)
-    err.print(rows.sentence, soft_wrap=True, highlight=False, markup=False)
+    for line in rows.lines:
+        err.print(line, soft_wrap=True, highlight=False)
 
 
 def emit_json(value: Any) -> None:

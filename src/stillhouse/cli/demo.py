@@ -11,7 +11,7 @@ from stillhouse.cli.options import AsJson, Teacher, command
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from stillhouse.commands.demo import Demo
     from stillhouse.records import Estimate
@@ -87,27 +87,32 @@ def _show(done: "Demo") -> None:
     out.print("next: your own rows: stillhouse new NAME")
 
 
-def _app_table(done: "Demo") -> "Table":
+def _app_table(done: "Demo") -> "RenderableType":
     """The app before and after, on the same questions."""
-    from rich.table import Table
+    from rich.console import Group
+    from rich.text import Text
+
+    from stillhouse.report.fitting_table import FittingTable
 
     n = done.before.right.n
-    title = f"the whole app, {n} questions in wordings that no student saw"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    title = Text(f"the whole app, {n} questions in wordings that no student saw", style="bold")
     swapped = [step for step in done.after.models if step != "*"]
-    table.add_column("", no_wrap=True)
-    table.add_column("the teacher in every step", no_wrap=True)
-    table.add_column(f"students in {', '.join(swapped) or 'no step'}", no_wrap=True)
+    heads = ["", "the teacher in every step", f"students in {', '.join(swapped) or 'no step'}"]
+    rows: list[list[Text]] = []
+
+    def add(*cells: str) -> None:
+        rows.append([Text(cell) for cell in cells])
+
     pair = (done.before, done.after)
-    table.add_row("whole answer right", *(_share(app.right) for app in pair))
+    add("whole answer right", *(_share(app.right) for app in pair))
     for step in done.before.steps_right:
         shares = [_share(app.steps_right[step]) if step in app.steps_right else "never called" for app in pair]
-        table.add_row(f"{step} right", *shares)
+        add(f"{step} right", *shares)
     gaps = ["no run had all parts right" if app.gap.share is None else _share(app.gap.share) for app in pair]
-    table.add_row("composability gap", *gaps)
-    table.add_row("per 1,000 questions", *(usd(app.cost_usd_per_1000) for app in pair))
-    table.add_row("median latency", *(f"{app.latency_p50_s:.2f} s" for app in pair))
-    return table
+    add("composability gap", *gaps)
+    add("per 1,000 questions", *(usd(app.cost_usd_per_1000) for app in pair))
+    add("median latency", *(f"{app.latency_p50_s:.2f} s" for app in pair))
+    return Group(title, FittingTable(heads, rows, wrapping=(0, 1, 2), left=(1, 2), ruled=False))
 
 
 def _share(share: "Estimate") -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import Ticker
+from stillhouse.cli.phases import Ticker
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from stillhouse.cli.console import Ticker, err
+from stillhouse.cli.console import err
+from stillhouse.cli.phases import Ticker
 from stillhouse.errors import TermsError
 
 P = ParamSpec("P")

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import rich.box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
+from stillhouse.report.fitting_table import FittingTable
 from stillhouse.results.flow_test import CAUSES, Against, FlowResult, Gap, PartResult
 
 MOST = 8  # most failing paths and misses that are written out; of a part's wrong cases, half as many; the file has all
@@ -18,19 +17,17 @@ _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 def shown(tested: FlowResult) -> RenderableType:
     """Scores by part, paths, causes, the gap, misses, the comparison, and the answer in one word."""
     against = {part.name: part for part in tested.against}
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("cases of", overflow="fold", min_width=10)
-    for head in ("n", "right", "interval, %", "per 1,000", "p50"):
-        table.add_column(head, justify="right", no_wrap=True)
-    if tested.against:
-        table.add_column("against the baseline", justify="right", no_wrap=True)
+    heads = ["cases of", "n", "right", "interval, %", "per 1,000", "p50"]
+    heads += ["against the baseline"] if tested.against else []
+    rows = []
     for part in tested.parts:
+        style = "bold" if part.kind == "whole" else ""
         cells = [Text(part.name + (" (whole)" if part.kind == "whole" else "")), *_cells(part)]
-        table.add_row(
-            *cells,
-            *([_difference(against.get(part.name))] if tested.against else []),
-            style="bold" if part.kind == "whole" else "",
-        )
+        cells += [_difference(against.get(part.name))] if tested.against else []
+        for cell in cells:
+            cell.stylize_before(style)
+        rows.append(cells)
+    table = FittingTable(heads, rows)
     title = Text.assemble((f"{tested.app}  ", "bold"), (_models(tested), "dim"))
     first, *lines = _lines(tested)
     return Group(

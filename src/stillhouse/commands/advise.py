@@ -11,20 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.commands.half_steps import half_steps
-from stillhouse.commands.verdict_run import VerdictRun, write_verdict
+from stillhouse.commands.verdict_run import WEIGHING, VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import refuse_unjudged
+from stillhouse.data.splits import load_splits
 from stillhouse.doubts import Doubt, Warned
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.experiment import few_shot as shots
-from stillhouse.experiment.arms import prompt_arm, student_arm
+from stillhouse.experiment.arms import given_up, prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
+from stillhouse.experiment.forecast import forecast
 from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.plans import curve_plans, student_plan
 from stillhouse.experiment.readiness import check_sizes, check_training
 from stillhouse.experiment.run_folder import provenance, run_settings, write_task
 from stillhouse.experiment.sweep import sweep
+from stillhouse.notices import notice
 from stillhouse.runs import Run, write_atomic
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
@@ -59,6 +62,10 @@ def advise(
     refuse_unjudged(task, "advise")
     check_training(task, runs)
     shots.check_tokenizer(task)
+    splits = load_splits(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
+    session.report(0, None, "timing a few rows of each training")
+    asks = (session.teacher or task.teacher.model) is not None
+    notice(forecast(task, splits, asks=asks, sizes=sizes, seeds=seeds, workers=workers).sentence)
     material = result_of(
         prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap, every_lesson=True, sizes=sizes)
     )
@@ -100,7 +107,9 @@ def advise(
         first_draws = [few_shot.of(k)[0] for k in few_shot.sizes]
         bought, unread = half_steps(runs, task, besides=run.folder)
         not_read = [Warned(Doubt.RUN_NOT_READ, said) for said in unread]
-        material = replace(material, doubts=(*material.doubts, *not_read))
+        notes = (*material.notes, *given_up([*controls, *in_full]))
+        material = replace(material, doubts=(*material.doubts, *not_read), notes=notes)
+        session.report(0, None, WEIGHING)
         result = find(
             material,
             [*prompts, *first_draws, *majority, *controls, *in_full],

@@ -7,13 +7,14 @@ goes on where it was: the teacher's answers are in the store, finished arms in t
 checkpoint.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from stillhouse.commands.verdict_run import VerdictRun, write_verdict
+from stillhouse.commands.verdict_run import WEIGHING, VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import judge_unpriced, judged, refuse_unjudged
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
-from stillhouse.experiment.arms import prompt_arm, student_arm
+from stillhouse.experiment.arms import given_up, prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import Material, prepare
@@ -74,7 +75,9 @@ def distill(
                 looked = take_look(material, Plan(seeds=[seed], advice=advice, drop_overlap=drop_overlap), session)
                 arms = [of_look(looked, arm) for arm in arms]
                 prompt = arms[0] if prompt else None
+            looked = replace(looked, notes=(*looked.notes, *given_up([student, *controls])))
             arms += [judged(looked, prompt, of_look(looked, arm), session) for arm in (student, *controls)]
+            session.report(0, None, WEIGHING)
             result = find(looked, arms, provenance(run, looked, [seed]), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
                 break  # a dearer student could not replace more than the whole prompt

@@ -63,7 +63,7 @@ def _verbs(generated: GeneratedFiles, on_progress: OnProgress | None) -> tuple[V
 
     def tick(done: int) -> None:
         if on_progress is not None:
-            on_progress(Progress(done, len(texts), "parsing"))
+            on_progress(Progress(done, len(texts), "parsing the new rows", unit="rows"))
 
     try:
         parse, name = open_parser(tick)

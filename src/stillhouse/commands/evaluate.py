@@ -116,7 +116,9 @@ async def _evaluate(
         warnings = (*seen, *others, *drawn, *sound.warnings, *unanswered, *read.said_of("given"), *skipped)
         warnings = (*warnings, *_doubts(rows), *loaded.notes)
         # A student answers many rows at once. An app sends them one by one.
-        one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
+        one_by_one = None
+        if isinstance(predictor, Student):
+            one_by_one = await time_single(predictor, scored, on_progress=session.on_progress)
         summary = summarise(rows, metric, latencies_s=one_by_one.took if one_by_one else None)
         return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from stillhouse.errors import StorageError, UserError
 from stillhouse.flow.allowance import Allowance, allowing
+from stillhouse.flow.app_errors import told
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.parking import Cancelled, Parked
 from stillhouse.flow.resume import RunReport
@@ -36,6 +37,11 @@ class Executed:
     report: RunReport
     failure: Exception | None = None
     waits_for: str | None = None
+
+    @property
+    def why(self) -> str:
+        """The exception in a sentence, with the place in the app that it came from."""
+        return "" if self.failure is None else told(self.failure)
 
 
 async def run(
@@ -64,7 +70,7 @@ async def run(
     try:
         inspect.signature(flow.function).bind(**arguments)
     except TypeError as error:
-        raise UserError(f"--input {dict(arguments)!r} does not fit {target}: {error}") from None
+        raise UserError(f"--input {dict(arguments)!r:.200} does not fit {target}: {error}") from None
     elsewhere = [] if store == DEFAULT_STORE else ["--store", str(store)]
     stopping.go_on = shlex.join(["stillhouse", "resume", name, *elsewhere])
     try:

@@ -16,7 +16,7 @@ from stillhouse.flow.steering import cancel as cancel
 from stillhouse.flow.steering import prune as prune
 from stillhouse.flow.trace import Node, Trace, Used, busy_s, failing, totals, trace, used
 from stillhouse.runs import MANIFEST, is_held, read_manifest
-from stillhouse.store.journal import Journal, RunRow, existing_journal
+from stillhouse.store.journal import Journal, RunRow, as_seen, existing_journal
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tup
         rows = journal.runs()
         newest = rows if last is None else rows[:last]
         shown = short_ids([row.run for row, _ in newest], [row.run for row, _ in rows])
-        listed = [_listed(journal, row, id_, n) for (row, n), id_ in zip(newest, shown, strict=True)]
+        listed = [_listed(journal, as_seen(journal, row), id_, n) for (row, n), id_ in zip(newest, shown, strict=True)]
         return listed, len(rows) - len(newest)
 
 
@@ -98,6 +98,7 @@ def read_trace(run_id: str, store: Path | str = DEFAULT_STORE) -> Trace:
         row = journal.run(run_id)
         if row is None:
             raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
+        row = as_seen(journal, row)
         result = None if row.result is None else journal.text(row.result)
         return trace(replace(row, result=result, input=journal.text(row.input)), journal.steps(run_id))
 

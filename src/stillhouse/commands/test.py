@@ -110,7 +110,7 @@ class _Sittings:
     def tick(self, progress: Progress) -> None:
         self._n_done = self.before + progress.done
         if self._on_progress is not None:
-            self._on_progress(progress)
+            self._on_progress(replace(progress, done=self._n_done, total=self.n_cases))
 
     def share_done(self) -> float:
         return self._n_done / self.n_cases if self.n_cases else 0.0

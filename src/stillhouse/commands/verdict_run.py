@@ -11,6 +11,8 @@ from stillhouse.results.measured_arm import MeasuredArm, write_predictions
 from stillhouse.results.run_result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 
+WEIGHING = "weighing what was measured"  # the phase's name for whoever watches
+
 
 @dataclass(frozen=True)
 class VerdictRun:

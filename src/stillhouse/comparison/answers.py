@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError, UserError
+from stillhouse.evaluation.harness import predicted
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import KEYED, endpoint
@@ -53,15 +54,19 @@ async def answers_of(
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
     by_id: dict[str, str | None] = {}
+
+    def tick(done: int, _: float | None = None) -> None:
+        session.report(done, len(examples), f"asking {name}", ledger.spent_usd, unit="rows")
+
     doubts: Counter[str] = Counter()
     async with open_predictor(name, task, store=session.store, ledger=ledger, over=session.open_task) as predictor:
         await agree_to(predictor, examples, session)
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
-            predictions = await predictor.predict(batch)
+            predictions = await predicted(predictor, batch, tick, len(by_id))
             by_id |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
             doubts.update(usage_doubts(predictions))
-            session.report(len(by_id), len(examples), f"asking {name}", ledger.spent_usd)
+            tick(len(by_id))
         return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)), doubts)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from stillhouse.comparison.pairs import Pair
 from stillhouse.comparison.win_rates import Judge
+from stillhouse.evaluation.harness import predicted
 from stillhouse.evaluation.win_rate import Choice, JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
@@ -69,11 +70,15 @@ async def ask_judge(
     questions = [question(pair, instruction, a_first) for pair in open_pairs for a_first in (True, False)]
     teacher = open_teacher(name, judge_task(settings), store, ledger=ledger, shots=())
     replies: list[Prediction] = []
+
+    def tick(done: int, _: float | None = None) -> None:
+        session.report(done, len(questions), f"asking the judge {name}", ledger.spent_usd, unit="questions")
+
     try:
         await agree(teacher, questions, session.asks, session.on_progress)
         for start in range(0, len(questions), BATCH):
-            replies += await teacher.predict(questions[start : start + BATCH])
-            session.report(len(replies), len(questions), f"asking the judge {name}", ledger.spent_usd)
+            replies += await predicted(teacher, questions[start : start + BATCH], tick, len(replies))
+            tick(len(replies))
     finally:
         await teacher.close()
     choices = {

@@ -50,7 +50,7 @@ class RatingSession:
         judged = [pair.key in mine for pair in self._pairs]
         done, total = sum(judged), len(judged)
         if self._on_progress is not None:
-            self._on_progress(Progress(done, total, f"judged by {self._rater or 'people'}"))
+            self._on_progress(Progress(done, total, f"judged by {self._rater or 'people'}", unit="pairs"))
         nothing = Shown(
             item=None,
             done=done,

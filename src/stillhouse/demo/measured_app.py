@@ -77,7 +77,7 @@ async def measure_app(
         judged = await _ask(flow, store, question, models, usd_per_call, database)
         n_done += 1
         if on_progress is not None:
-            on_progress(Progress(n_done, len(questions), what))
+            on_progress(Progress(n_done, len(questions), what, unit="questions"))
         return judged
 
     return _measured(await bounded_map(ask, questions, at_once=AT_ONCE), models)

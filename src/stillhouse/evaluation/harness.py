@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from stillhouse.errors import DatasetError
 from stillhouse.evaluation.metrics import Metric, macro_f1
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
-from stillhouse.records import Estimate, Example, Prediction, Predictor, Progress, Source
+from stillhouse.records import Estimate, Example, Prediction, Predictor, Progress, Source, WatchedPredictor
 from stillhouse.results.row_result import RowResult
 
 
@@ -31,9 +31,10 @@ async def evaluate(
     *,
     source: Source = "gold",
     batch_size: int = 256,
+    what: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[RowResult]:
-    """Predict and score every example, in order.
+    """Predict and score every example, in order. `what`: the phase's name for whoever watches.
 
     Raises DatasetError where a row has no label of that source, or an id occurs twice.
     """
@@ -45,14 +46,38 @@ async def evaluate(
             raise DatasetError(f"the id {example.id!r} occurs twice among the rows to evaluate; a row counts once")
         seen.add(example.id)
     rows: list[RowResult] = []
+    what = what or f"evaluating {predictor.name}"
+
+    paid: float | None = 0.0  # for the batches before this one; None: at an unknown price
+    now: float | None = 0.0
+
+    def tick(done: int, cost_usd: float | None = 0.0) -> None:
+        nonlocal now
+        now = None if paid is None or cost_usd is None else paid + cost_usd
+        if on_progress is not None:
+            on_progress(Progress(done, len(examples), what, now, unit="rows"))
+
+    tick(0)
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
-        predictions = await predictor.predict(batch)
+        predictions = await predicted(predictor, batch, tick, len(rows))
         answered = zip(batch, predictions, strict=True)
         rows += [score_row(example, prediction, metric, source) for example, prediction in answered]
-        if on_progress is not None:
-            on_progress(Progress(len(rows), len(examples), f"evaluating {predictor.name}"))
+        paid = now
+        tick(len(rows))
     return rows
+
+
+async def predicted(
+    predictor: Predictor, batch: Sequence[Example], tick: Callable[[int, float | None], None], before: int
+) -> list[Prediction]:
+    """The predictions. Where the predictor tells, `tick` is told row by row how many are answered, with the `before` of
+    earlier batches, and what this batch cost so far.
+    """
+    if isinstance(predictor, WatchedPredictor):
+        watched: WatchedPredictor = predictor
+        return await watched.predict_watched(batch, lambda progress: tick(before + progress.done, progress.cost_usd))
+    return await predictor.predict(batch)
 
 
 def score_row(example: Example, prediction: Prediction, metric: Metric, source: Source = "gold") -> RowResult:
@@ -83,7 +108,13 @@ class SingleCalls:
     busy: list[float] = field(default_factory=list)
 
 
-async def time_single(predictor: Predictor, examples: Sequence[Example], n: int = 200) -> SingleCalls:
+async def time_single(
+    predictor: Predictor,
+    examples: Sequence[Example],
+    n: int = 200,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SingleCalls:
     """How long calls take when rows come one by one, as an app sends them; the first three warm up and do not count."""
     calls = SingleCalls()
     for number, example in enumerate(examples[: n + 3]):
@@ -92,6 +123,9 @@ async def time_single(predictor: Predictor, examples: Sequence[Example], n: int 
         if number >= 3:
             calls.took.append(time.perf_counter() - began)
             calls.busy.append(time.process_time() - worked)
+        if on_progress is not None:
+            what = f"timing {predictor.name}, one call at a time"
+            on_progress(Progress(number + 1, min(len(examples), n + 3), what, unit="calls"))
     return calls
 
 

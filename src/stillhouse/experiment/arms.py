@@ -6,7 +6,7 @@ So a run that is killed goes on with the arms that are missing (see `results.mea
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stillhouse.errors import UserError
@@ -20,7 +20,7 @@ from stillhouse.results.measured_arm import ControlOf, MeasuredArm, Training, re
 from stillhouse.results.row_result import RowResult
 from stillhouse.runs import portable_name
 from stillhouse.student import load_student, train_student
-from stillhouse.student.job import TrainResult
+from stillhouse.student.job import TRAINING, TrainResult
 from stillhouse.task import Task
 
 N_TIMED = 100  # single calls that are timed per student
@@ -99,6 +99,9 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     # The arm was trained, but killed before it was measured: no record says how, so it is trained again.
     if folder.exists():
         shutil.rmtree(folder)
+    tick = None if on_progress is None else _named(plan, on_progress)
+    if tick is not None:
+        tick(Progress(0, None, TRAINING))
     result = train_student(
         plan.spec,
         plan.task,
@@ -107,23 +110,27 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         source=plan.learn_from,
         seed=plan.seed,
         out=folder,
-        on_progress=on_progress,
+        earlier=sorted(set(plan.out.parents[2].glob(f"*/arms/{plan.out.name}")) - {plan.out}),
+        on_progress=tick,
     )
     student = load_student(folder)
     metric = metric_for(plan.task)
 
-    def measured(examples: Sequence[Example]) -> list[RowResult]:
+    def measured(examples: Sequence[Example], part: str) -> list[RowResult]:
         if not examples:
             return []
-        return result_of(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
+        what = f"{plan.name}: answering the {part} rows"
+        return result_of(
+            evaluate(student, examples, metric, source=plan.scored_against, what=what, on_progress=on_progress)
+        )
 
-    timed = result_of(time_single(student, plan.test, N_TIMED)) if plan.keep else None
+    timed = result_of(time_single(student, plan.test, N_TIMED, on_progress=on_progress)) if plan.keep else None
     arm = MeasuredArm(
         name=plan.name,
         kind=plan.kind,
-        test=measured(plan.test),
-        calibration=measured(plan.calibration),
-        others={name: measured(rows) for name, rows in plan.others.items()},
+        test=measured(plan.test, "test"),
+        calibration=measured(plan.calibration, "calibration"),
+        others={name: measured(rows, name) for name, rows in plan.others.items()},
         latencies_s=None if timed is None else timed.took,
         busy_s=None if timed is None else timed.busy,
         learns_from=plan.learn_from,
@@ -137,8 +144,24 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     )
     write_arm(plan.out, arm)
     if not plan.keep:
-        shutil.rmtree(folder)
+        for leftover in (folder, *plan.out.glob(".student.checkpoint-*")):
+            shutil.rmtree(leftover)
     return arm
+
+
+def given_up(arms: Sequence[MeasuredArm]) -> tuple[str, ...]:
+    """A sentence on each student whose training stopped because nothing was learned."""
+    return tuple(
+        f"{arm.name}: its training stopped after {arm.training.steps:,} steps, as no validation row was answered right "
+        "in any of them; its checkpoint is kept: with give_up = false in [student] the same command goes on from it"
+        for arm in arms
+        if arm.training is not None and arm.training.gave_up and arm.folder is not None
+    )
+
+
+def _named(plan: StudentPlan, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """The ticks of a training under its student's name."""
+    return lambda progress: on_progress(replace(progress, what=f"{progress.what} {plan.name}"))
 
 
 def kept_arm(
@@ -170,4 +193,5 @@ def _training(result: TrainResult) -> Training:
         stopped_early=result.stopped_early,
         n_truncated=result.n_truncated,
         resumed_at=result.resumed_at,
+        gave_up=result.gave_up,
     )

@@ -312,8 +312,9 @@ class _Measuring:
 
         def tick(progress: Progress) -> None:
             done, total = number * len(test) + progress.done, n_arms * len(test)
-            what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
-            self.session.report(done, total, what, self.ledger.spent_usd)
+            note = f"{k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
+            what = "asking with examples in the prompt"
+            self.session.report(done, total, what, self.ledger.spent_usd, unit="calls", note=note)
 
         replies = await self._answers(k, seed, tick)
         missing = self._missing_of(replies)

@@ -66,7 +66,7 @@ def plan_hash(
         if (teacher or "").startswith("recorded:")
         else None,
         "worked": [repr(example) for example in worked_examples(task)],
-        "student": task.student.model_dump(mode="json", exclude={"ladder", "bases"}),
+        "student": task.student.facts("ladder", "bases"),
         "ladder": task.ladder,
         "gate": task.gate.model_dump(mode="json", exclude={"judgements"}),
         "judgements": _hash_of_file(task, task.gate.judgements) if task.metric == "win_rate" else None,

@@ -3,6 +3,7 @@
 And the rules for whose labels are learned, and whose labels score the test rows.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -157,6 +158,26 @@ async def prepare(
         notes=(*notes, *splits.notes),
         lessons=lessons,
     )
+
+
+def lessons_to_come(task: Task, splits: Splits, *, asks: bool) -> tuple[Lesson, ...]:
+    """The lessons of `prepare` with `every_lesson`, as they will be if each row that is asked gets a usable answer.
+    `asks`: there is a teacher to ask.
+
+    The teacher's labels in them stand for those to come: gold ones, or the task's labels in turn.
+    """
+    learn_from, turns = _learn_from(task, splits), itertools.cycle(task.labels or ("an answer",))
+    rows = [*splits.train, *splits.validation, *splits.unlabelled]
+    labels: Labels = {row.id: (row.teacher_label or row.label or next(turns), None, None) for row in rows}
+    train = splits.train + (splits.unlabelled if learn_from != "gold" else [])
+    learned, validation = (
+        [row for row in with_teacher(part, labels) if row.target(learn_from) is not None]
+        for part in (train, splits.validation)
+    )
+    own = Lesson(learn_from, learned, validation)
+    if task.student.learn_from != "auto" or not (asks or any(row.teacher_label for row in splits.train)):
+        return (own,)
+    return lessons_of(task, own, splits, labels)[0]
 
 
 def _with_sound_gold(task: Task, splits: Splits) -> Splits:

@@ -10,6 +10,7 @@ from stillhouse.experiment.material import Material
 from stillhouse.experiment.readiness import ladder_of
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.results.arms import ArmKind
+from stillhouse.task import Task
 
 
 def student_plan(
@@ -52,9 +53,9 @@ def curve_plans(material: Material, folder: Path, sizes: Sequence[int] | None, s
 
     The subsets of a seed are nested. Seed 0 at the largest size is measured in full and kept: fixed before looking.
     """
-    for spec, kind in _on_curves(material):
+    for spec, kind in on_curves(material.task):
         for lesson in material.lessons if kind == "student" else [material.own_lesson]:
-            of_lesson = _sizes(sizes, len(lesson.train), material)
+            of_lesson = sizes_of(sizes, len(lesson.train), material.labels)
             targets = [row.target(lesson.source) if material.labels else None for row in lesson.train]
             whole = student_plan(material, folder, spec, kind, 0, lesson)
             for seed in range(seeds):
@@ -66,16 +67,16 @@ def curve_plans(material: Material, folder: Path, sizes: Sequence[int] | None, s
                     yield plan if in_full else replace(plan, keep=False, calibration=(), others={})
 
 
-def _sizes(sizes: Sequence[int] | None, n_rows: int, material: Material) -> list[int]:
+def sizes_of(sizes: Sequence[int] | None, n_rows: int, labels: Sequence[str] | None) -> list[int]:
     """The sizes of one lesson: those asked for that it has rows for, else the usual ones."""
     if sizes is None:
-        return sizes_for(n_rows, len(material.labels) if material.labels else None)
+        return sizes_for(n_rows, len(labels) if labels else None)
     return sorted({size for size in sizes if size <= n_rows}) or [n_rows]
 
 
-def _on_curves(material: Material) -> list[tuple[str, ArmKind]]:
+def on_curves(task: Task) -> list[tuple[str, ArmKind]]:
     """The ladder's students, and before them the linear baseline where it is none of them and the task is a choice."""
-    ladder: list[tuple[str, ArmKind]] = [(spec, "student") for spec in ladder_of(material.task)]
-    if material.task.output == "choice" and "linear" not in material.task.ladder:
+    ladder: list[tuple[str, ArmKind]] = [(spec, "student") for spec in ladder_of(task)]
+    if task.output == "choice" and "linear" not in task.ladder:
         return [("linear", "baseline"), *ladder]
     return ladder

@@ -48,33 +48,32 @@ class RowsPlan:
     by_agreement: bool = False  # no test row has gold: scores will be agreement with the prompt
 
     @property
-    def sentence(self) -> str:
-        gate = f"rows for the gate (margin {100 * self.margin:g} points, {confidence(self.level)} confidence)"
-        alike = f"a student as good as the prompt that differs from it on {DISCORDANCE:.0%} of the rows"
+    def lines(self) -> list[str]:
+        """A line for the whole, one for the classes, one for a cascade; and what is unusual about this run."""
+        margin = f"margin {100 * self.margin:g} points"
+        lines = [f"rows for the gate: {self.n_test:,} test rows here, about {self.needed:,} needed ({margin})"]
         if self.by_agreement:
-            alike = f"no gold, so agreement counts: a student that differs on {50 * self.margin:g}% of the rows"
-        takes = f"{alike} takes about {self.needed:,}, one that never differs {self.fewest:,}"
-        sentence = f"{gate}: {self.n_test:,} test rows here; {takes}"
+            lines.append("  no test row has gold, so agreement with the prompt counts")
         if self.needed_per_class is not None:
-            have = "which are there is not known before they are labelled"
-            if self.per_class is not None:
-                counts = sorted(self.per_class.items(), key=lambda pair: pair[1])
-                more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
-                have = "here " + ", ".join(f"{label} {count:,}" for label, count in counts[:5]) + more
-            sentence += f"; about {self.needed_per_class:,} of each class ({have})"
-            if self.pooled_below is not None:
-                sentence += f", classes with fewer than {self.pooled_below:,} tested together"
-        cascade = f"a cascade takes at least {self.fewest_calibration:,} calibration rows ({self.n_calibration:,} here)"
-        if self.cascade_level != self.level:
-            cascade += f" at {confidence(self.cascade_level)}"
-        return f"{sentence}; {cascade}{self._looks}"
+            lines.append(f"  each class: about {self.needed_per_class:,} needed ({self._classes})")
+        lines.append(f"  a cascade: {self.fewest_calibration:,} calibration rows needed ({self.n_calibration:,} here)")
+        if self.n_left_out:
+            lines.append(f"  {self.n_left_out:,} more test rows have decided other plans; these decide alone")
+        elif self.look > 1:
+            level = confidence(self.level)
+            lines.append(f"  plan {self.look} that some of these test rows decide, so with {level} confidence")
+        return lines
 
     @property
-    def _looks(self) -> str:
-        """What other plans that had some of these rows mean for this one; "" where there were none."""
-        if self.n_left_out:
-            return f"; {self.n_left_out:,} more test rows have decided other plans, and these decide alone"
-        return f"; plan {self.look} that some of these test rows decide" if self.look > 1 else ""
+    def _classes(self) -> str:
+        """The classes that have the fewest test rows."""
+        if self.per_class is None:
+            return "how many there are is not known yet"
+        counts = sorted(self.per_class.items(), key=lambda pair: pair[1])
+        few, pooled = [(label, count) for label, count in counts[:3]], self.pooled_below
+        said = "here " + ", ".join(f"{label} {count:,}" for label, count in few)
+        more = f" and {len(counts) - 3} more" if len(counts) > 3 else ""
+        return said + more + (f"; under {pooled:,} together" if pooled is not None else "")
 
 
 def rows_plan(

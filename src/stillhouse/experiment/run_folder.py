@@ -32,9 +32,8 @@ def run_settings(material: Material, **options: Any) -> dict[str, Any]:
 
 def _settings(material: Material) -> dict[str, Any]:
     task, splits = material.task, material.splits
-    sections = {
-        section: getattr(task, section).model_dump(mode="json") for section in ("data", "student", "gate", "money")
-    }
+    sections = {section: getattr(task, section).model_dump(mode="json") for section in ("data", "gate", "money")}
+    sections["student"] = task.student.facts()
     return {
         "task": task.name,
         "instruction": task.instruction,

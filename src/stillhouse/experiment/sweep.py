@@ -20,6 +20,7 @@ from stillhouse.experiment.arms import StudentPlan, kept_arm, student_arm
 from stillhouse.records import Progress
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.stopping import stopping
+from stillhouse.student.job import TRAINING
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ticks: Any = None  # a worker process sends its progress here
@@ -59,7 +60,7 @@ def _train(
     order = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))
     with (
         stopping.telling(lambda: f"{len(plans) - len(futures)} of {len(plans)} students are trained and kept"),
-        _single_threaded(),
+        single_threaded(),
         ProcessPoolExecutor(workers, context, _begin, (ticks, known_results())) as pool,
     ):
         futures.update({pool.submit(_measure, number, missing[number]): number for number in order})
@@ -75,8 +76,9 @@ def _train(
                 if on_progress is not None:
                     running = {number: shares.get(number, 0.0) for number in futures.values()}
                     under_way = sum(share * len(missing[number].train) for number, share in running.items())
-                    trained = f"{len(plans) - len(futures)} of {len(plans)} students trained"
-                    on_progress(Progress(int(done + under_way), total, trained))
+                    what = f"training {len(plans):,} students"
+                    note = f"{len(plans) - len(futures):,} trained"
+                    on_progress(Progress(int(done + under_way), total, what, unit="training rows", note=note))
         except BrokenProcessPool:
             raise StillhouseError(
                 "a training process was killed (out of memory?); "
@@ -101,7 +103,7 @@ def _measure(number: int, plan: StudentPlan) -> None:
     """Measure one arm in a worker process, from training to rows on disk."""
 
     def tick(progress: Progress) -> None:
-        if progress.total and _ticks is not None and progress.what.startswith("training"):
+        if progress.total and _ticks is not None and progress.what.startswith(TRAINING):
             _ticks.put((number, min(1.0, progress.done / progress.total)))
 
     student_arm(plan, tick)
@@ -114,7 +116,7 @@ def _drain(ticks: Any) -> Iterator[tuple[int, float]]:
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Children inherit these before they import anything; the libraries read them once, at import."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1") | {"TOKENIZERS_PARALLELISM": "false"})

@@ -31,7 +31,7 @@ from stillhouse.flow.call import (
 )
 from stillhouse.flow.edits import version_of, version_of_step
 from stillhouse.flow.frames import run_frame
-from stillhouse.flow.item_tasks import mapped
+from stillhouse.flow.item_tasks import check_item_function, item_awaitable, mapped
 from stillhouse.flow.live import alive
 from stillhouse.flow.model_step import ModelStep, is_model_step
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
@@ -267,6 +267,7 @@ async def bounded_map(
     """
     if at_once < 1:
         raise UserError(f"at_once={at_once} lets nothing run; give 1 or more")
+    check_item_function(function)
     if cluster is not None:
         if return_exceptions:
             raise UserError('return_exceptions= is not for cluster="ray": a failed item leaves the others alone there')
@@ -279,14 +280,18 @@ async def bounded_map(
     declared = getattr(function, "stillhouse_step", None)
     branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
 
+    async def awaited(item: T) -> Any:
+        return await item_awaitable(function, item)
+
     async def caught(item: T) -> Any:
+        running = item_awaitable(function, item)
         try:
-            return await function(item)
+            return await running
         except Exception as error:
             return error
 
     try:
-        tasks = await mapped(caught if return_exceptions else function, items, at_once=at_once, branch=branch)
+        tasks = await mapped(caught if return_exceptions else awaited, items, at_once=at_once, branch=branch)
     except BaseExceptionGroup as failed:
         first = _first_of(failed)
     else:
@@ -461,6 +466,7 @@ class Flow(Generic[P, T]):
                 if row.status == "done" and row.result is not None:
                     if rerun:
                         raise UserError(f"the run {run_id} is done; give another id to run it anew")
+                    self.report = RunReport(was_done=True)
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     edited = any(code != self._code for code in row.facts.get("code", ()))

@@ -5,15 +5,49 @@ No further call begins then. Those under way are waited for, a while: what they 
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from stillhouse.errors import UserError
 from stillhouse.flow.branches import Branch, branch_here, inner, named
 from stillhouse.flow.call import active_run
 from stillhouse.stopping import GRACE_S
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def check_item_function(function: Any) -> None:
+    """Raises UserError for what cannot be called with one item."""
+    if not callable(function):
+        raise UserError(f"flow.map takes an async function and its items, and {function!r:.60} is no function")
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # a builtin that does not tell
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise UserError(
+            f"flow.map calls {_name(function)} with one item, which {_name(function)}{signature} does not take "
+            f"({error}); give an async function of one parameter"
+        ) from None
+
+
+def item_awaitable(function: Callable[[T], Awaitable[U]], item: T) -> Awaitable[U]:
+    """What the function gives for an item. Raises UserError where that cannot be awaited."""
+    made = function(item)
+    if not inspect.isawaitable(made):
+        raise UserError(
+            f"flow.map awaits {_name(function)}, and it is not async: it gave {type(made).__name__}; "
+            "write `async def`, or call it from a function that is"
+        )
+    return made
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
 async def mapped(

@@ -44,6 +44,7 @@ class RunReport:
     moved: Counter[str] = field(default_factory=Counter)
     # Journaled answers that this sitting never used: the arguments are others now, or the flow was edited.
     unused: Counter[str] = field(default_factory=Counter)
+    was_done: bool = False  # the run had finished in an earlier sitting, and this one ran nothing
 
     def add(self, before: "RunReport") -> None:
         """Add what the same sitting did before it began again from the top."""

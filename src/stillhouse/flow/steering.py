@@ -23,7 +23,7 @@ from stillhouse.flow.live import live_run
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
 from stillhouse.flow.parking import Cancelling
 from stillhouse.flow.user_flow import load_flow
-from stillhouse.store.journal import Journal, RunRow, RunStatus, existing_journal
+from stillhouse.store.journal import Journal, RunRow, RunStatus, as_seen, existing_journal
 
 ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
 
@@ -50,11 +50,8 @@ def runs(*, store: Path | str = DEFAULT_STORE, flow: str | None = None, status: 
     Raises UserError where there is no such journal.
     """
     with contextlib.closing(existing_journal(store)) as journal:
-        return [
-            _as_run(journal, row, n_steps)
-            for row, n_steps in journal.runs()
-            if flow in (None, row.flow) and status in (None, row.status)
-        ]
+        seen = [(as_seen(journal, row), n_steps) for row, n_steps in journal.runs() if flow in (None, row.flow)]
+        return [_as_run(journal, row, n_steps) for row, n_steps in seen if status in (None, row.status)]
 
 
 def _as_run(journal: Journal, row: RunRow, n_steps: int) -> Run:

@@ -102,7 +102,9 @@ class _Cases:
             prefix=prefix,
             known=self._plan.suite.answer,
             recorded=self._plan.recorded,
-            on_done=lambda n: self._session.report(before + n, self._total, f"testing {part.name}"),
+            on_done=lambda n: self._session.report(
+                before + n, self._total, "testing", unit="cases", note=f"of {part.name}"
+            ),
         )
         self._done += len(cases)
         self.missing += [miss for outcome in outcomes for miss in outcome.missing]

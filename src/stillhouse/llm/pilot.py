@@ -25,6 +25,7 @@ class Examples(Protocol):
 
 
 N_PILOT = 20  # rows in a pilot: so many calls are made without asking
+LOOKING = "looking for answers in the store"
 _LOOKED_UP = 500  # rows looked up in the store at once
 
 
@@ -39,8 +40,10 @@ def pending(
             yield from _unknown(teacher, part)
             part = []
             if on_progress is not None:
-                on_progress(Progress(index, n, "looking for answers in the store"))
+                on_progress(Progress(index, n, LOOKING, unit="rows"))
     yield from _unknown(teacher, part)
+    if on_progress is not None and n:
+        on_progress(Progress(n, n, LOOKING, unit="rows"))
 
 
 def _unknown(teacher: PromptedPredictor, part: Sequence[Example]) -> Iterator[Example]:
@@ -78,12 +81,18 @@ async def agree(
     if n <= N_PILOT:
         return 0
     consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
-    quote = await ask_pilot(teacher, drawn, n, share)
+    quote = await ask_pilot(teacher, drawn, n, share, on_progress)
     consent.after(quote)
     return sum(teacher.stored(drawn)) - quote.from_store
 
 
-async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
+async def ask_pilot(
+    teacher: PromptedPredictor,
+    rows: Sequence[Example],
+    n: int,
+    share: float = 1.0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Quote:
     """Ask these rows and say what all `n` will cost, the others at this share of the price.
 
     The answers stay in the store. Raises TeacherError where not one answer is usable: the others would be paid for in
@@ -93,12 +102,13 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     # What rows like these will cost after the pilot: their cost times the share. A row that was sent back costs its
     # full price again, because repairs are not asked in batches.
     next_costs: list[float] = []
-    unknown, from_store, paid_usd = False, 0, 0.0
+    unknown, from_store, paid_usd, n_asked = False, 0, 0.0, 0
     rejected: Counter[str] = Counter()
 
     def take(_: int, __: Example, answered: Answered) -> None:
-        nonlocal unknown, from_store, paid_usd
+        nonlocal unknown, from_store, paid_usd, n_asked
         prediction, reply, completion = answered
+        n_asked += 1
         from_store += completion.from_store
         paid_usd += new_cost_usd(completion) or 0.0  # it is told where all of it is known
         if prediction.output is None:
@@ -108,6 +118,9 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
         elif completion.was_paid and completion.cost_usd is not None:
             costs.append(completion.cost_usd)
             next_costs.append(completion.cost_usd * (1.0 if reply.sent_back else share))
+        if on_progress is not None:
+            what = f"asking {len(rows)} rows first, to tell what the rest will cost"
+            on_progress(Progress(n_asked, len(rows), what, None if unknown else paid_usd, unit="rows"))
 
     await teacher.each(rows, take)
     usable = len(rows) - rejected.total()

@@ -191,15 +191,17 @@ class PromptedPredictor:
         known = self.model.known([hash_ for row in rows for sample in row for hash_ in sample])
         return [all(any(hash_ in known for hash_ in sample) for sample in row) for row in rows]
 
-    async def predict(
-        self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None
-    ) -> list[Prediction]:
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason.
 
         Raises TeacherError, BudgetError.
         """
-        rows = await self.replies(inputs, on_progress)
-        return [prediction for prediction, _, _ in rows]
+        return [prediction for prediction, _, _ in await self.replies(inputs)]
+
+    async def predict_watched(
+        self, inputs: Sequence[Example], on_progress: Callable[[Progress], None]
+    ) -> list[Prediction]:
+        return [prediction for prediction, _, _ in await self.replies(inputs, on_progress)]
 
     async def reply_to(self, messages: Sequence[Mapping[str, Any]]) -> Prediction:
         """The model's reply to messages that an app wrote, as it is: nothing is read out of it."""
@@ -229,7 +231,7 @@ class PromptedPredictor:
             results[index] = answered
             done, cost_usd = done + 1, added_usd(cost_usd, new_cost_usd(answered[2]))
             if on_progress is not None:
-                on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
+                on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd, unit="rows"))
 
         await self.each(inputs, take)
         return [row for row in results if row is not None]

@@ -5,22 +5,22 @@ the two sizes that are compared.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import rich.box
 from markupsafe import Markup
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from stillhouse import numbers
 from stillhouse.report import svg
+from stillhouse.report.fitting_table import FittingTable
 from stillhouse.report.svg import EndLabel, Frame, Scale
 
 _LEFT, _TOP, _FOOT = 50, 34, 46
 _COLOURS = ("s1", "s2")
 _GLYPHS = ("●", "○")
+PLOT_WIDTH = 64  # characters
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,26 @@ def advantage_text(picture: AdvantagePicture, what: str) -> RenderableType:
 
     `what` heads the numbers: means, or the best so far.
     """
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("training rows", justify="right")
-    for curve, glyph in zip(picture.curves, _GLYPHS, strict=True):
-        table.add_column(Text(f"{glyph} {curve.name}, {what}"), justify="right")
+    heads = [f"{glyph} {curve.name}, {what}" for curve, glyph in zip(picture.curves, _GLYPHS, strict=True)]
     columns = [{n: _cell(curve, n) for n, *_ in curve.measured} for curve in picture.curves]
-    for n in sorted({*columns[0], *columns[1]}):
-        table.add_row(numbers.count(n), *(column.get(n, "–") for column in columns))
-    return Group(Text(text_plot([curve.path for curve in picture.curves])), table)
+    rows = [
+        [Text(numbers.count(n)), *(Text(column.get(n, "–")) for column in columns)]
+        for n in sorted({*columns[0], *columns[1]})
+    ]
+    table = FittingTable(["training rows", *heads], rows, wrapping=())
+    return Group(_TextPlot([curve.path for curve in picture.curves]), table)
+
+
+class _TextPlot:
+    """`text_plot` as wide as there is room."""
+
+    def __init__(self, paths: Sequence[Sequence[tuple[float, float]]]) -> None:
+        self._paths = paths
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        axis = max(map(len, text_plot(self._paths).splitlines())) - PLOT_WIDTH
+        width = max(16, min(PLOT_WIDTH, options.max_width - axis))
+        yield Text(text_plot(self._paths, width), no_wrap=True)
 
 
 def _cell(curve: DrawnCurve, n: int) -> str:
@@ -154,7 +166,7 @@ def _cell(curve: DrawnCurve, n: int) -> str:
     return f"{score:.3f}{band} ({runs} {'run' if runs == 1 else 'runs'})"
 
 
-def text_plot(paths: Sequence[Sequence[tuple[float, float]]], width: int = 64, height: int = 14) -> str:
+def text_plot(paths: Sequence[Sequence[tuple[float, float]]], width: int = PLOT_WIDTH, height: int = 14) -> str:
     """Lines in characters over a log axis, one glyph each; where two lines share a cell the first is on top."""
     xs, ys = [math.log(n) for path in paths for n, _ in path], [score for path in paths for _, score in path]
     x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)

@@ -1,12 +1,11 @@
 """Two systems judged answer against answer, for the terminal: a bar, the rates, the checks."""
 
-import rich.box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
 from stillhouse.records import Estimate
+from stillhouse.report.fitting_table import FittingTable
 from stillhouse.results.comparison import Tally, WinRates
 
 BAR = 60  # width of a bar, in characters
@@ -40,23 +39,21 @@ def comparison_text(win_rates: WinRates) -> RenderableType:
     return Group(*lines)
 
 
-def _rates(win_rates: WinRates) -> Table:
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text(f"win rate of {win_rates.a}, by"), overflow="fold")
-    for head in ("%", "interval, %", "n"):
-        table.add_column(head, justify="right", no_wrap=True)
+def _rates(win_rates: WinRates) -> FittingTable:
+    rows = []
     for index, (name, estimate) in enumerate(win_rates.estimates):
-        cells = (numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
-        table.add_row(Text(name), *cells, style="bold" if index == 0 else "")
-    return table
+        style = "bold" if index == 0 else ""
+        cells = (name, numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
+        rows.append([Text(cell, style=style) for cell in cells])
+    return FittingTable([f"win rate of {win_rates.a}, by", "%", "interval, %", "n"], rows)
 
 
-def _checks(win_rates: WinRates) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+def _checks(win_rates: WinRates) -> FittingTable:
+    rows = []
     for what, estimate, read in win_rates.checks:
         note = Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim")
-        table.add_row(Text(what), Text(shown_check(what, estimate)), note)
-    return table
+        rows.append([Text(what), Text(shown_check(what, estimate)), note])
+    return FittingTable(["", "", ""], rows, wrapping=(0, 2), left=(1, 2), ruled=False)
 
 
 def bar(tally: Tally) -> str:

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import rich.box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
 from stillhouse.records import Estimate
 from stillhouse.report.comparison_terminal import comparison_text
+from stillhouse.report.fitting_table import FittingTable
 from stillhouse.report.key_arms import key_break_evens
 from stillhouse.results.agreement import agreement_of
 from stillhouse.results.arms import ArmResult
@@ -24,21 +23,16 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     return Group(_table(result), *_lines(result, report))
 
 
-def _table(result: Result) -> Table:
-    rows = [_cells(arm, result) for arm in result.arms]
-    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("arm", overflow="fold", min_width=12)
+def _table(result: Result) -> FittingTable:
     # Each comparison's heading says whose win rate is shown.
     heading = "win rate" if result.win_rates else result.heading
-    for index, head in enumerate((heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
-        widest = max((len(row[index]) for row in rows), default=0)
-        table.add_column(head, justify="right", min_width=widest)  # the arm's name wraps, numbers do not
-    table.add_column("gate")
-    for arm, row in zip(result.arms, rows, strict=True):
+    heads = ("arm", heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size", "gate")
+    rows = []
+    for arm in result.arms:
         style = "bold" if arm.name == result.chosen else ""
         name = Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style)
-        table.add_row(name, *(Text(cell, style=style) for cell in row), _gate(arm))
-    return table
+        rows.append([name, *(Text(cell, style=style) for cell in _cells(arm, result)), _gate(arm)])
+    return FittingTable(heads, rows, wrapping=(0, 6), left=(6,))
 
 
 def _gate(arm: ArmResult) -> Text:
@@ -93,5 +87,8 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in key_break_evens(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
     lines += [Text.assemble(("Note: ", "dim"), note) for note in result.notes]
-    lines += [] if report is None else [Text.assemble(("Report: ", "dim"), str(report))]
+    # A path stays whole, to be copied.
+    lines += (
+        [] if report is None else [Text.assemble(("Report: ", "dim"), str(report), no_wrap=True, overflow="ignore")]
+    )
     return lines

@@ -83,7 +83,9 @@ def _headline(trace: Trace) -> str:
         return short(trace.questions[0], _HEADLINE)
     if run.result is not None:
         return told(json.loads(run.result), _HEADLINE)
-    return "The process that ran it ended before the run did." if run.status == "running" else run.status
+    if run.status == "running":
+        return "It was running when this page was written."
+    return "The process that ran it ended before the run did." if run.status == "killed" else run.status
 
 
 def _pretty(text: str) -> _Cut:

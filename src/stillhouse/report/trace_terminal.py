@@ -20,6 +20,7 @@ from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, 
 from stillhouse.results.verdict import called
 from stillhouse.store.journal import RunRow
 
+_LEAST_ABOUT = 12  # columns for what a run asks or failed with
 ROOMY = 100  # terminal width, in columns, from which on models and tokens are shown too
 _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "done": ("✓", "green"),
@@ -28,6 +29,7 @@ _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "waiting": ("?", "yellow"),
     "unfinished": ("…", "yellow"),
     "running": ("…", "cyan"),
+    "killed": ("✗", "red"),
     "queued": ("·", "dim"),
     "cancelled": ("-", "dim"),
 }
@@ -52,19 +54,45 @@ def runs_table(listed: Sequence[Listed], n_older: int = 0, now: Callable[[], flo
     """The runs, newest first, with what each waits for or failed with."""
     if not listed:
         return Text("no runs yet", style="dim")
-    table = _table("run", "flow", "status", ">steps", ">age", ">cost")
-    table.add_column("", ratio=1)
-    table.columns[0].min_width = max(len(each.shown) for each in listed)  # an id that is cut cannot be typed
-    for each in listed:
-        row = each.row
-        mark, style = _MARKS[row.status]
-        about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in _about(each)))
-        status = Text(f"{mark} {row.status}", style=style)
-        cells = (str(each.finished), age(now() - row.created), cost(each.used) or NOTHING)
-        table.add_row(Text(each.shown, style="bold"), Text(row.flow), status, *cells, about)
+    table = _RunsTable(listed, now())
     if not n_older:
         return table
     return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
+
+
+class _RunsTable:
+    """What a run asks or failed with stands beside it where there is room, else below it."""
+
+    def __init__(self, listed: Sequence[Listed], now: float) -> None:
+        self._listed, self._now = listed, now
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        rows = [self._cells(each) for each in self._listed]
+        heads = ("run", "flow", "status", ">steps", ">age", ">cost")
+        columns = zip(heads, zip(*rows, strict=True), strict=True)
+        widths = [max(len(head.removeprefix(">")), *(cell.cell_len for cell in cells)) for head, cells in columns]
+        if sum(widths) + 2 * len(widths) + _LEAST_ABOUT > options.max_width:
+            for each, row in zip(self._listed, rows, strict=True):
+                run, flow, status, steps, old, paid = row
+                yield Text.assemble(run, "  ", flow, "  ", status)
+                yield Text.assemble("  steps ", steps, "  age ", old, "  cost ", paid, style="dim")
+                yield from (Text(f"  {line}", style=_MARKS[each.row.status][1]) for line in _about(each))
+            return
+        table = _table(*heads)
+        table.add_column("", ratio=1)
+        for column, width in zip(table.columns, widths, strict=False):
+            column.min_width = width  # an id that is cut cannot be typed, and no word is cut either
+        for each, row in zip(self._listed, rows, strict=True):
+            style = _MARKS[each.row.status][1]
+            about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in _about(each)))
+            table.add_row(*row, about)
+        yield table
+
+    def _cells(self, each: Listed) -> list[Text]:
+        mark, style = _MARKS[each.row.status]
+        amounts = (str(each.finished), age(self._now - each.row.created), cost(each.used) or NOTHING)
+        status = Text(f"{mark} {each.row.status}", style=style)
+        return [Text(each.shown, style="bold"), Text(each.row.flow), status, *map(Text, amounts)]
 
 
 class OfCommand(Protocol):
@@ -110,6 +138,8 @@ def _about(listed: Listed) -> list[str]:
     """What a run waits for, or failed with."""
     if listed.row.status == "waiting":
         return [f"asks: {question}" for question in listed.questions]
+    if listed.row.status == "killed":
+        return ["its process is dead; `stillhouse resume` goes on with it"]
     return [listed.row.error] if listed.row.error else []
 
 
@@ -214,6 +244,9 @@ def _foot(trace: Trace) -> Iterator[Text]:
         where = "" if culprit is None else f" in {culprit.name}"
         yield Text.assemble((f"failed{where}: ", "bold red"), (run.error, "red"))
         yield Text(f"mend the cause, then: stillhouse resume {run.run}", style="dim")
+    if run.status == "killed":
+        yield Text("its process ended before the run did", style="red")
+        yield Text(f"go on with: stillhouse resume {run.run}", style="dim")
     if run.status == "waiting":
         for question in trace.questions:
             yield Text.assemble(("asks: ", "bold yellow"), question)

@@ -44,6 +44,7 @@ class ArmFacts(_Strict):
     stopped_early: bool = False
     n_truncated: Count = 0
     resumed_at: Count | None = None
+    gave_up: bool = False
     k: Count | None = None
     n_shots: Count | None = None
     shots: list[str] | None = None

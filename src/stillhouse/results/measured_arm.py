@@ -38,6 +38,7 @@ class Training:
     stopped_early: bool = False
     n_truncated: int = 0  # training inputs or targets that were cut at max_length
     resumed_at: int | None = None  # the step of the checkpoint that training went on from
+    gave_up: bool = False  # it stopped because nothing was learned
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ def _facts(arm: MeasuredArm) -> dict[str, Any]:
     facts: dict[str, Any] = {"spec": arm.model}
     if arm.training is not None:
         facts |= asdict(arm.training) | {"rows": arm.rows}
+        if not arm.training.gave_up:  # as arms were written before any could
+            del facts["gave_up"]
     if arm.examples is not None:
         facts |= asdict(arm.examples)
     if arm.control is not None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -24,9 +24,10 @@ INTERN = 4096
 # (step, hash of the arguments, number among equal calls). Where the call was made in a branch of its own, the hash is
 # followed by @ and the branch.
 StepKey = tuple[str, str, int]
-# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer. One
-# that is "cancelled" has a time of its end once no process has work of it under way.
-RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
+# The journal says "running" also of a run whose process ended before it; `as_seen` calls that "killed". A run that is
+# "waiting" needs a person's answer. One that is "cancelled" has a time of its end once no process has work of it under
+# way.
+RunStatus = Literal["queued", "running", "killed", "waiting", "done", "failed", "cancelled"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
 # model calls used (see StepRow.facts).
@@ -291,6 +292,10 @@ class Journal(Protocol):
         """Be the run's one live owner. Raises RunBusyError, naming the owner, while another is."""
         ...
 
+    def is_owned(self, run: str) -> bool:
+        """Whether a live process, this one included, owns the run."""
+        ...
+
     def run(self, run: str) -> RunRow | None: ...
 
     def runs(self) -> list[tuple[RunRow, int]]:
@@ -348,6 +353,16 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def as_seen(journal: Journal, row: RunRow) -> RunRow:
+    """The row as it is to be shown: "killed" where it says "running" and no live process owns the run."""
+    if row.status != "running" or journal.is_owned(row.run):
+        return row
+    now = journal.run(row.run) or row  # it may have ended since the row was read
+    if now.status != "running" or journal.is_owned(row.run):
+        return now
+    return replace(now, status="killed")
 
 
 def open_journal(url: str | Path) -> Journal:

@@ -139,6 +139,9 @@ class PostgresJournal:
             with contextlib.suppress(StorageError):
                 self._leases.release(run)
 
+    def is_owned(self, run: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM leases WHERE run = %s AND expires >= clock_timestamp()", (run,)))
+
     def run(self, run: str) -> RunRow | None:
         rows = self._db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE run = %s", (run,))
         return run_row(rows[0]) if rows else None

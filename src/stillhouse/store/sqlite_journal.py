@@ -41,7 +41,7 @@ from stillhouse.store.journal import (
     step_values,
     storable,
 )
-from stillhouse.store.name_lock import NameHeld, NameLock
+from stillhouse.store.name_lock import NameHeld, NameLock, is_held
 from stillhouse.store.sqlite_file import connected, prepare
 
 # The process that had a run last. The run's lock tells whether that process still lives.
@@ -110,6 +110,12 @@ class SqliteJournal:
                 f"the run {run} is in use by process {owner[0] if owner else 'unknown'}; "
                 "wait for it or stop it, then run this again"
             ) from None
+
+    def is_owned(self, run: str) -> bool:
+        try:
+            return is_held(self.path, run)
+        except StorageError:  # nobody can write here, so nobody tells
+            return True
 
     def run(self, run: str) -> RunRow | None:
         values = self._db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?", (run,)).fetchone()

@@ -18,7 +18,7 @@ from typing import Any
 
 from stillhouse.errors import MissingExtraError
 from stillhouse.records import Example, Progress, Source
-from stillhouse.runs import portable_name
+from stillhouse.runs import portable_name, storage_errors
 from stillhouse.student import likeness
 from stillhouse.student.artifact import (
     Header,
@@ -36,8 +36,10 @@ from stillhouse.student.job import (
     TrainResult,
     check_rows,
     check_soft_targets,
+    family_of,
     input_fields,
     result_of,
+    with_settings,
 )
 from stillhouse.student.learned_rows import fingerprints
 from stillhouse.student.opening import as_damage
@@ -57,6 +59,7 @@ def train_student(
     seed: int,
     out: Path,
     config: TrainConfig | None = None,
+    earlier: Sequence[Path] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Train one student and write its artifact to the folder `out`, which must not exist yet.
@@ -69,7 +72,9 @@ def train_student(
     Without `config` the family's defaults hold, with what `[student]` of the task sets.
     `majority` and `linear` have no such settings.
 
-    A killed training goes on from its last checkpoint when it is called again with the same arguments.
+    A killed training goes on from its last checkpoint when it is called again with the same arguments; so does one that
+    stopped because nothing was learned, where [student] says give_up = false. `earlier`: folders in which checkpoints
+    of the same training may lie beside another `out`.
 
     Raises UserError for rows that cannot be learned from, ExistsError, MissingExtraError, StorageError.
     """
@@ -89,6 +94,7 @@ def train_student(
         config=config,
         on_progress=on_progress,
     )
+    _take_over_checkpoint(job, earlier)
     trained: Trained = _family(family).train(job)
     header = Header(
         family=family,
@@ -109,8 +115,25 @@ def train_student(
         likeness.write(folder, like)
 
     save_artifact(out, header, write_files)
-    shutil.rmtree(job.checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
+    if not trained.gave_up:
+        shutil.rmtree(job.checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
     return result_of(job, trained, size_bytes(out))
+
+
+def _take_over_checkpoint(job: TrainJob, earlier: Sequence[Path]) -> None:
+    """Begin with a checkpoint that an earlier run left: its name holds the hash of all that decides the training."""
+    kept = next((place for folder in earlier if (place := folder / job.checkpoints.name).is_dir()), None)
+    if kept is not None and not job.checkpoints.exists():
+        with storage_errors(job.checkpoints):
+            shutil.copytree(kept, job.checkpoints)
+
+
+def config_of(spec: str, task: Task) -> TrainConfig | None:
+    """The config that `train_student` would train with; None: the family is not trained in passes."""
+    family = family_of(spec)
+    if family in ("majority", "linear"):
+        return None
+    return with_settings(_family(family).defaults(spec.partition(":")[2]), task.student)
 
 
 def load_student(folder: str | Path) -> Student:

@@ -268,7 +268,9 @@ def fit_rows(
     settings: Mapping[str, Any],
 ) -> Trained:
     """Train, then fit the temperature on the validation rows with the weights that are kept."""
-    result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
+    result = fit(
+        rows, config, seed=job.seed, folder=job.checkpoints, gives_up=job.gives_up, on_progress=job.on_progress
+    )
     with torch.no_grad(), autocast(config.bf16):
         temperature = fit_temperature(rows.validation_logits(), rows.validation_targets)
     return as_trained(

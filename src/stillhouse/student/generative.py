@@ -254,7 +254,9 @@ def train(job: TrainJob) -> Trained:
         model, tokenizer = _scratch(job) if scratch else _pretrained(job.base)
     coder = _coder(model, tokenizer, config.max_length, prefixed=step_by_step, own=scratch)
     rows = _TrainablePairs(job, model, coder, config)
-    result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
+    result = fit(
+        rows, config, seed=job.seed, folder=job.checkpoints, gives_up=job.gives_up, on_progress=job.on_progress
+    )
     with torch.no_grad(), autocast(config.bf16):
         calibration = fit_sigmoid(*rows.validation_answers())
     settings = {

@@ -15,9 +15,13 @@ from stillhouse.errors import UserError
 from stillhouse.json_labels import LabelError, json_label
 from stillhouse.labels import labels_problem
 from stillhouse.records import Example, Prediction, Progress, Source, Usage
+from stillhouse.settings import StudentSettings
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.header import Family
 from stillhouse.task import Task
+
+LEAST_TO_GIVE_UP = 20  # validation rows
+TRAINING = "training"  # the phase's name for whoever watches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +45,19 @@ class TrainJob:
 
         Its text is what version 0.1 hashed, class names included: its checkpoints are still found.
         """
-        of_task = ", ".join(f"{name}={value!r}" for name, value in self.task.student)
+        decides = [(name, value) for name, value in self.task.student if name != "give_up"]
+        of_task = ", ".join(f"{name}={value!r}" for name, value in decides)
         parts = (
             *map(repr, (self.spec, self.task.instruction, self.task.output, self.task.labels)),
             f"_Student({of_task})",
             *map(repr, (fingerprint(self.train), fingerprint(self.validation), self.source, self.seed, self.config)),
         )
         return hashlib.sha256(f"({', '.join(parts)})".encode()).hexdigest()
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether to stop where nothing is learned. A few validation rows may all be missed by chance."""
+        return self.task.student.give_up and len(self.validation) >= LEAST_TO_GIVE_UP
 
     @property
     def checkpoints(self) -> Path:
@@ -81,16 +91,18 @@ class TrainJob:
 
     def settings(self, defaults: TrainConfig) -> TrainConfig:
         """The config to train with: the caller's, or else the family's defaults with what the task file sets."""
-        if self.config is not None:
-            return self.config
-        config, in_task = defaults, self.task.student
-        if in_task.epochs is not None:  # a user who names the epochs gets just these, however few steps they are
-            config = replace(config, epochs=in_task.epochs, min_steps=0)
-        if in_task.min_steps is not None:
-            config = replace(config, min_steps=in_task.min_steps)
-        if in_task.learning_rate is not None:
-            config = replace(config, learning_rate=in_task.learning_rate)
-        return config
+        return self.config or with_settings(defaults, self.task.student)
+
+
+def with_settings(config: TrainConfig, settings: StudentSettings) -> TrainConfig:
+    """A family's defaults with what `[student]` sets."""
+    if settings.epochs is not None:  # a user who names the epochs gets just these, however few steps they are
+        config = replace(config, epochs=settings.epochs, min_steps=0)
+    if settings.min_steps is not None:
+        config = replace(config, min_steps=settings.min_steps)
+    if settings.learning_rate is not None:
+        config = replace(config, learning_rate=settings.learning_rate)
+    return config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,7 @@ class Trained:
     stopped_early: bool = False
     n_truncated: int = 0  # training inputs or targets that were cut at max_length
     resumed_at: int | None = None  # the step of the checkpoint that training went on from
+    gave_up: bool = False  # it stopped because nothing was learned, and its checkpoint is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,7 @@ class TrainResult:
     n_truncated: int
     resumed_at: int | None
     size_bytes: int
+    gave_up: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

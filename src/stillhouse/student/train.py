@@ -25,7 +25,7 @@ from stillhouse.records import Progress
 from stillhouse.stopping import stopping
 from stillhouse.student.checkpoint import CHECKPOINT, State, live, restore, resume, save_checkpoint
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import Trained
+from stillhouse.student.job import TRAINING, Trained
 
 
 class Trainable(Protocol):
@@ -60,6 +60,7 @@ class FitResult:
     steps: int  # number of steps taken; fewer than planned where training stopped early
     epochs: float
     stopped_early: bool
+    gave_up: bool  # stopped early because nothing was learned; the checkpoint is kept
     wall_s: float  # training time over all sittings together, in seconds
     resumed_at: int | None  # the step of the checkpoint that this run went on from
     validations: tuple[tuple[int, float], ...]  # (step, score)
@@ -71,6 +72,7 @@ def fit(
     *,
     seed: int,
     folder: Path,
+    gives_up: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FitResult:
@@ -78,7 +80,8 @@ def fit(
 
     `folder` takes the checkpoint; if one is there, training goes on from it, or from the beginning where it is damaged:
     the log says so. The caller removes it once the student is saved, and gives every training (rows, config, seed)
-    a folder of its own. Raises StillhouseError where the
+    a folder of its own. `gives_up`: stop where nothing is learned; the checkpoint of that step is there then, and a
+    training that does not give up goes on from it. Raises StillhouseError where the
     loss is no longer a number, StorageError on a full disk.
     """
     module, checkpoint = trainable.module.to(device()), folder / CHECKPOINT
@@ -92,7 +95,7 @@ def fit(
         state, best = resume(checkpoint, module, optimizer, total)
         resumed_at = state.step or None
         began, last_checkpoint = clock() - state.wall_s, clock()
-        stopped_early, saved_step = False, state.step
+        stopped_early, gave_up, saved_step = False, False, state.step
         batches = _batches(widths, config.tokens_per_batch, seed, start=state.step)
         with stopping.telling(lambda: _kept(saved_step, total)), stopping.at_a_step() as asked_to_stop:
             while state.step < total and not stopped_early:
@@ -106,15 +109,18 @@ def fit(
                     )
                 if state.step in validate_at:
                     stopped_early = _validate(trainable, config, state, best)
+                    gave_up = gives_up and state.step < total and nothing_learned(state.validations, total)
                 if on_progress is not None:
-                    on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
+                    on_progress(Progress(state.step, total, TRAINING, unit="steps", note=_note(loss, state)))
                 more_to_do = state.step < total and not stopped_early
-                stops = more_to_do and asked_to_stop()
+                stops = more_to_do and (gave_up or asked_to_stop())
                 if stops or (more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s):
                     state.wall_s = clock() - began
                     save_checkpoint(checkpoint, module, optimizer, state, best)
                     last_checkpoint, saved_step = clock(), state.step
-                if stops:
+                if gave_up:
+                    stopped_early = True
+                elif stops:
                     raise KeyboardInterrupt
     restore(module, best)
     module.eval()
@@ -125,6 +131,7 @@ def fit(
         steps=state.step,
         epochs=round(state.step / steps_per_epoch, 3),
         stopped_early=stopped_early,
+        gave_up=gave_up,
         wall_s=clock() - began,
         resumed_at=resumed_at,
         validations=state.validations,
@@ -159,6 +166,7 @@ def as_trained(
         stopped_early=result.stopped_early,
         n_truncated=n_truncated,
         resumed_at=result.resumed_at,
+        gave_up=result.gave_up,
     )
 
 
@@ -204,6 +212,12 @@ def validation_steps(total: int, steps_per_epoch: int, config: TrainConfig) -> f
     wanted = round(total / steps_per_epoch * config.validations_per_epoch)
     count = max(1, min(wanted, config.max_validations, total))
     return frozenset(math.ceil(total * (i + 1) / count) for i in range(count))
+
+
+def nothing_learned(validations: Sequence[tuple[int, float]], total: int) -> bool:
+    """Whether no validation row was answered right in any of two validations or more, by the half of the training."""
+    last_step = validations[-1][0] if validations else 0
+    return len(validations) >= 2 and 2 * last_step >= total and all(score == 0 for _, score in validations)
 
 
 # One step
@@ -267,9 +281,9 @@ def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
-def _what(loss: float, best_validation: float | None) -> str:
-    best = "" if best_validation is None else f", best validation {best_validation:.3f}"
-    return f"training: loss {loss:.3f}{best}"
+def _note(loss: float, state: State) -> str:
+    best = "" if state.best_validation is None else f", best validation {state.best_validation:.3f}"
+    return f"loss {loss:.3f}{best}"
 
 
 # Where it runs

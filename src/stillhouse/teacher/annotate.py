@@ -141,11 +141,19 @@ class _Tally:
         self.n_cost_unknown += completion.cost_usd is None and self._is_priced and completion.was_paid
         self.n_unanswered += prediction.output is None and not completion.was_paid
         self._count(index, example, prediction, reply, origin, completion.thinking)
-        self._session.report(self.done, self._n, "asking the teacher", self.cost_usd)
+        self.tell("asking the teacher")
 
     def waiting(self, done: int) -> None:
         """Report that `done` answers are in the batches that are under way or fetched."""
-        self._session.report(done, self._n, "waiting for a batch")
+        self._session.report(done, self._n, "waiting for a batch", unit="rows")
+
+    def tell(self, what: str) -> None:
+        """Report how many rows have an answer."""
+        if self._session.on_progress is None:
+            return
+        n_rejected = self.rejected.total()
+        note = f"{n_rejected:,} rejected" if n_rejected else ""
+        self._session.report(self.done, self._n, what, self.cost_usd, unit="rows", note=note)
 
     def _count(
         self,
@@ -273,6 +281,7 @@ async def annotate_each(
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
                 tally.cost_usd = ledger.spent_usd
+                tally.tell("asking the teacher")
                 await teacher.each(examples, tally.answered)
                 # Answers that this command just bought came by way of the store too: they are not earlier ones.
                 tally.from_store = max(0, tally.from_store - n_new)
@@ -281,6 +290,7 @@ async def annotate_each(
                 tally.notes += () if missing is None else (missing,)
                 for index, example in enumerate(examples):
                     tally.recorded(index, example, teacher.answer(example))
+                    tally.tell("reading the recorded answers")
         finally:
             await teacher.close()
             if batches is not None:

@@ -107,7 +107,7 @@ async def ask_root_verbs(
                 calls, from_store, done = calls + 1, from_store + reply.from_store, done + len(part)
                 _take(part, reply, pairs, unread)
                 if on_progress is not None:
-                    on_progress(Progress(done, len(texts), "asking for root verbs"))
+                    on_progress(Progress(done, len(texts), "asking for root verbs", unit="rows"))
             costs = [
                 reply.cost_usd
                 for reply in replies

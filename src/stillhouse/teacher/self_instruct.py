@@ -113,6 +113,14 @@ async def generate(
     """
     generation = Generation()
     spent: float | None = 0.0
+
+    def tick() -> None:
+        if on_progress is not None:
+            n_calls = len(generation.curve)
+            note = f"{n_calls:,} call{'' if n_calls == 1 else 's'}" if n_calls else ""
+            on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent, "rows kept", note))
+
+    tick()
     while len(screen.kept) < n and generation.stopped == "enough":
         n_calls = _next_round(generation, n - len(screen.kept), planner)
         calls = planner.calls(len(generation.curve), n_calls, screen.kept)
@@ -132,8 +140,7 @@ async def generate(
                 generation.from_store += reply.from_store
                 spent = added_usd(spent, new_cost_usd(reply))
                 generation.curve.append(_take(call, reply, planner, screen, n))
-                if on_progress is not None:
-                    on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent))
+                tick()
         _check(generation, replies, len(calls))
         if agree is not None and to_pay and len(screen.kept) < n and generation.stopped == "enough":
             costs = [

@@ -23,12 +23,19 @@ MOST_CHOICES = 4
 UNDRAWN = ("value",)  # kinds of calls that are not drawn: flow.now and its like
 _WORST: Sequence[CallOutcome] = ("failed", "waiting", "unfinished", "handled", "done")
 
+# How a run's picture ends, where the run did not end as it should.
+_ENDS = {
+    "failed": "failed",
+    "waiting": "waits",
+    "running": "not ended",
+    "killed": "killed",
+    "cancelled": "cancelled",
+}
+
 
 def executed(trace: Trace) -> Picture:
     """The run as a picture. Calls stand side by side where they overlapped in time (see `flow.trace`)."""
-    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended", "cancelled": "cancelled"}.get(
-        trace.run.status
-    )
+    stopped = _ENDS.get(trace.run.status)
     parts = _parts(trace.roots, failing(trace))
     return Picture(trace.run.flow, parts if stopped is None else (*parts, End(stopped)), (f"run {trace.run.run}",))
 
