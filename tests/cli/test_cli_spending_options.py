@@ -10,10 +10,10 @@ from stillhouse.cli import app
 SPENDING = {"--max-usd", "--price-in", "--price-out"}
 BUYING = SPENDING | {"--unpriced", "--yes"}
 # Every command is in one of these: a new one has to be put where it belongs.
-BUYS_IN_BULK = {"label", "generate", "distill", "advise", "evaluate", "compare", "test"}
-SPENDS_BY_CALL = {"run", "resume"}  # how much a flow calls is its own affair: it has a cap, and no estimate
+BUYS_IN_BULK = {"label", "generate", "distill", "advise", "evaluate", "compare", "test", "run"}
+SPENDS_BY_CALL = {"resume"}  # how much a flow calls is its own affair: it has a cap, and no estimate
 SPENDS_AS_THE_TASK_SAYS = {"serve"}  # its cap and prices stand in the task that the cascade names
-SPENDS_NOTHING = {"demo", "new", "report", "answer", "graph", "harvest", "curves", "runs"}
+SPENDS_NOTHING = {"demo", "new", "report", "answer", "graph", "harvest", "curves", "runs", "export"}
 
 
 def commands():

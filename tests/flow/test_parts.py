@@ -15,7 +15,8 @@ from stillhouse.flow_tests.attribution import cause_of, gap_of, judge_run
 from stillhouse.flow_tests.cases import as_text, load_suite
 from stillhouse.flow_tests.parts import Parts
 from stillhouse.flow_tests.traced_cases import cases_of_runs
-from stillhouse.results.flow_test import CaseResult, FlowResult, Missing, PartResult
+from stillhouse.records import Estimate
+from stillhouse.results.flow_test import Against, CaseResult, FlowResult, Missing, PartResult
 from stillhouse.store.journal import open_journal
 
 
@@ -240,7 +241,7 @@ def row(score, id_="1"):
     )
 
 
-def result_of(*rows, missing=(), baseline=None):
+def result_of(*rows, missing=(), baseline=None, against=()):
     part = PartResult(
         name="main",
         kind="whole",
@@ -261,13 +262,24 @@ def result_of(*rows, missing=(), baseline=None):
         gap=None,
         missing=missing,
         baseline=baseline,
+        against=against,
     )
 
 
 def test_without_a_baseline_everything_must_be_right_and_nothing_unanswered():
     assert result_of(row(1.0)).passed
     assert not result_of(row(1.0), row(0.5)).passed
-    assert result_of(row(0.5), baseline="tests-1.json").passed  # then only the comparison counts
+    no_worse = Against(
+        name="main",
+        answer="pass",
+        difference=Estimate(0.0, 1, -0.02, 0.02, 0.95, "Tango"),
+        lower_bound=-0.02,
+        p=1.0,
+        n_left_out=0,
+        sentence="",
+    )
+    assert result_of(row(0.5), baseline="tests-1.json", against=(no_worse,)).passed  # then only the comparison counts
+    assert not result_of(row(0.5), baseline="tests-1.json").passed  # where there is one
     assert not result_of(
         row(None), missing=(Missing("1", "route", "{}", "no stored answer"),), baseline="tests-1.json"
     ).passed

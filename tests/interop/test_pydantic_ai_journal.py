@@ -480,7 +480,7 @@ async def test_a_limit_in_dollars_is_kept_before_the_request_and_needs_a_price(d
 
     for number, (model, error, said) in enumerate(
         [
-            (hosted, LimitExceeded, r"\$1e-06 is reached"),
+            (hosted, LimitExceeded, r"\$0\.000001 is reached"),
             (elsewhere, PriceUnknownError, "no price is known for gpt-4o"),
             (Script().model, PriceUnknownError, "no price is known for script"),
         ]

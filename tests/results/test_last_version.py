@@ -58,6 +58,8 @@ def test_a_test_of_a_flow_loads_with_every_value_and_is_the_baseline_of_another(
     new = json.loads(json.dumps(to_json(tested)))
     assert (new.pop("outcome"), new.pop("not_compared")) == ("failed", [])  # 0.1.0 had none of these
     assert [part.pop("unchanged") for part in new["against"]] == [False] * len(old["against"])
+    asked = [case.pop("asked") for part in new["parts"] for case in part["rows"]]
+    assert set(asked) == {None}  # 0.1.0 did not keep it
     assert new == old
     assert load_rows(path)["route"]["case 80"].score == 0.0
     assert tested.missing[0].why == "no answer" and tested.gap.n_calls == 90

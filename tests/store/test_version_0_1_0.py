@@ -131,7 +131,7 @@ async def test_runs_of_that_version_are_listed_shown_and_drawn(project):
     store = project / "journal.db"
     listed, older = list_runs(store)
     assert [(one.row.run, one.row.status, one.finished, one.questions) for one in listed] == [
-        ("killed", "running", 3, ()),
+        ("killed", "killed", 3, ()),
         ("parked", "waiting", 2, ("Send it?",)),
         ("done", "done", 4, ()),
     ]

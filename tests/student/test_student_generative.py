@@ -327,7 +327,7 @@ async def test_a_short_row_does_not_wait_for_the_tokenising_of_a_long_one(brief,
 
 
 async def test_a_short_row_is_answered_between_the_passes_of_a_long_one(brief, monkeypatch):
-    begun, is_over, loop, forward = asyncio.Event(), threading.Event(), asyncio.get_running_loop(), brief._model.forward
+    begun, is_over, loop, forward = asyncio.Event(), threading.Event(), asyncio.get_running_loop(), brief.model.forward
     n_passes = 0
 
     def slow(*arguments, **named):
@@ -338,7 +338,7 @@ async def test_a_short_row_is_answered_between_the_passes_of_a_long_one(brief, m
             is_over.wait(0.1)
         return forward(*arguments, **named)
 
-    monkeypatch.setattr(brief._model, "forward", slow)
+    monkeypatch.setattr(brief.model, "forward", slow)
     long = asyncio.ensure_future(
         asyncio.to_thread(brief._generate, [Example("long", "how many orders in Rome? " * 400)], 9)
     )
