@@ -35,6 +35,8 @@ LIST = Path(__file__).parent / "mutants.toml"
 SOURCE = Path("src") / "stillhouse"
 COPIED = ("src", "tests", "docs", "examples", "bench", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
 LONGEST_S = 300.0  # of one run of a test file; the slowest takes a few seconds
+# Those that the tests need. To load all that are installed takes longer than most files do.
+PLUGINS = ("-p", "pytest_asyncio.plugin", "-p", "_hypothesis_pytestplugin")
 
 In, Out = TypeVar("In"), TypeVar("Out")
 Outcome = Literal["killed", "survived", "stale", "red", "broken", "hung"]
@@ -170,8 +172,9 @@ class Copy:
         return "broken", f"tests/{mutant.test} cannot be run (pytest's exit code {code}):\n{_tail(output)}"
 
     def _pytest(self, which: Sequence[str], longest_s: float) -> tuple[int | None, str]:
-        command = [sys.executable, "-m", "pytest", *which, "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+        command = [sys.executable, "-m", "pytest", *which, "-q", "-p", "no:cacheprovider", "-m", "not slow", *PLUGINS]
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         environment.pop("PYTEST_ADDOPTS", None)
         return _run([*command, "-rfE", "--tb=short"], self.folder, environment, longest_s)
 
