@@ -219,7 +219,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
 def test_megabytes_of_hostile_text_are_read_in_bounded_work():
     """Half a minute of processor time for all of them, where one that backtracks over its megabyte takes hours."""
     code = """

@@ -65,7 +65,6 @@ def app_folder(endpoint, tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
 def test_a_test_is_agreed_to_as_labelling_is(stillhouse, endpoint, app_folder):
     unpriced = stillhouse("test", "app.py:main", "--yes")
     assert (unpriced.code, endpoint.calls().total()) == (2, 0), unpriced.err

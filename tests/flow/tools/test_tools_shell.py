@@ -329,7 +329,6 @@ async def test_what_is_over_the_quota_already_can_only_be_made_less(sandboxed, t
     assert await run(called, "echo x > new; cat new") == "x"
 
 
-@pytest.mark.slow
 async def test_what_lies_too_deep_to_be_walked_is_removed(sandboxed, tmp_path):
     """Nothing is hidden there from the quota and the rest, and no walk ends in an error."""
     called, work = sandboxed(), tmp_path / "work"
