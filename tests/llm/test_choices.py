@@ -582,7 +582,6 @@ def test_where_the_label_begins_is_told():
     assert read_label("**Answer:** Spam", MAIL).at == 12
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reply", NOT_GIVEN)
 def test_a_label_in_a_sentence_that_may_mean_otherwise_is_not_read(reply):
     read = read_label(reply, MAIL)
