@@ -205,6 +205,8 @@ CASES = [
     (CITIES, "The answer is (c).", "Oslo"),
     (CITIES, "(a) Rome", CONTRADICTED),
     (CITIES, "a) Rome", CONTRADICTED),
+    (CITIES, "a) Answer: Rome", CONTRADICTED),
+    (CITIES, "c) I think Rome", CONTRADICTED),
     (CITIES, "(a) or (b)", SEVERAL),
     (CITIES, "(e)", NO_LABEL),
     (CITIES, "(b) Milan", NO_LABEL),
