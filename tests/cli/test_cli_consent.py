@@ -212,6 +212,7 @@ def test_every_command_that_asks_many_rows_is_agreed_to_as_label_is(stillhouse, 
         assert "paid now: $" in told.out
 
 
+@pytest.mark.slow
 def test_the_rows_that_a_cascade_sends_on_are_agreed_to(stillhouse, endpoint, gold_mood):
     run = gold_mood / "runs"
     told = stillhouse("distill", gold_mood, *PRICED, "--yes", "--runs", run, "--json")

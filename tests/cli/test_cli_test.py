@@ -262,6 +262,7 @@ def test_a_changed_prompt_that_gives_the_same_answers_is_unchanged(here, stillho
     assert same.code == 0 and "main: the same answers as before in all of 6 cases" in same.out
 
 
+@pytest.mark.slow
 def test_a_baseline_model_is_tested_first_and_compared_with(here, stillhouse):
     cases(here, 60)
     found = stillhouse("test", "shop_app.py:main", "--baseline-model", "route=scripted:shop_app:worse", "--json")

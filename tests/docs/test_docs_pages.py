@@ -82,6 +82,7 @@ def test_the_pages_of_the_commands_are_generated():
         os.environ.update(before)
 
 
+@pytest.mark.slow
 def test_every_command_says_in_one_line_what_it_does_and_can_speak_json():
     for command in app.registered_commands:
         name = command.callback.__name__

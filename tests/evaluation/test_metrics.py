@@ -453,6 +453,7 @@ def test_an_arms_cost_is_known_where_every_rows_is():
     assert summarise([*rows, result(4, 1)], metric("exact_match")).cost_usd_per_1000 is None
 
 
+@pytest.mark.slow
 def test_an_arms_interval_covers_where_rows_come_in_groups():
     """300 arms, 40 groups of three rows that share their luck, nominal 0.95: at least 0.91, three standard errors below."""
     generator, covered = np.random.default_rng(4), 0

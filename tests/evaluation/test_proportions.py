@@ -166,6 +166,7 @@ def test_tangos_statistic_reproduces_the_published_test_and_is_mcnemars_without_
         )
 
 
+@pytest.mark.slow
 def test_tangos_lower_bound_is_missed_in_about_one_draw_of_twenty():
     """1,000 draws of 100 rows, true difference -0.08; the bound is approximate (6 % at worst, see the exact test), and three standard errors are 0.021."""
     draws = np.random.default_rng(6).multinomial(100, [0.12, 0.2, 0.68], 1000)

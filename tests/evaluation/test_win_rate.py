@@ -81,6 +81,7 @@ def test_ties_and_both_bad_are_half_a_win_each():
     assert found.rate == rate_of(judged(3, 1, 6)).rate
 
 
+@pytest.mark.slow
 def test_ties_narrow_the_interval_as_the_score_test_says():
     """The bounds are the rates that the score test of the paired difference keeps, found on a grid."""
     found, n = rate_of(judged(12, 7, 21)), 40
@@ -115,6 +116,7 @@ def test_bounds_are_where_the_p_values_come_to_the_level(bounds):
         assert low < high and bounds.p_above(low - 0.02) < bounds.p_above(low + 0.02)
 
 
+@pytest.mark.slow
 def test_grouped_students_at_the_margin_pass_in_at_most_five_percent():
     """400 of them, 30 groups of three rows that share their luck."""
     generator, passed = np.random.default_rng(9), 0
@@ -136,6 +138,7 @@ def test_the_interval_covers(n, p):
     assert 0.95 - 3 * (0.95 * 0.05 / 2000) ** 0.5 <= covered / 2000 <= 0.98
 
 
+@pytest.mark.slow
 def test_students_exactly_at_the_margin_pass_in_at_most_five_percent():
     """2,000 of them, 60 rows each, a fifth of the rows ties, true win rate 0.45."""
     generator, passed, seen = np.random.default_rng(1), 0, {}
@@ -146,6 +149,7 @@ def test_students_exactly_at_the_margin_pass_in_at_most_five_percent():
     assert passed / 2000 <= 0.05 + 2 * (0.05 * 0.95 / 2000) ** 0.5
 
 
+@pytest.mark.slow
 def test_students_at_the_margin_pass_in_at_most_five_percent_by_a_corrected_judge():
     """2,000 students at 0.45: 40 rows by people, 400 more by a judge that takes a third of B's wins for ties, which alone it would let through."""
     generator, passed, weights = np.random.default_rng(2), 0, [SCORES[one] for one in ("A", "B", "tie")]
@@ -166,6 +170,7 @@ def test_a_judge_that_flatters_lets_a_student_through_alone_and_not_where_people
     assert decide_win_rate(best_known(data), margin=0.05, whose="").answer == "fail"
 
 
+@pytest.mark.slow
 def test_planned_rows_pass_four_times_in_five():
     n = rows_for_win_rate(0.5, 0.2, 0.1)
     generator = np.random.default_rng(3)
@@ -279,6 +284,7 @@ def test_kappa_is_chance_corrected_by_definition_and_absent_where_chance_is_cert
     assert kappa([("A", "B"), ("A", "A"), ("B", "B")], ["one"] * 3).low is None
 
 
+@pytest.mark.slow
 def test_kappas_interval_covers():
     generator, true, covered = np.random.default_rng(6), 0.6, 0
     for _ in range(400):
@@ -373,6 +379,7 @@ def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count
     assert bias_of_judge(data).first.value == pytest.approx((40 * 0.5 + 10) / 50)
 
 
+@pytest.mark.slow
 def test_agreement_and_biases_cover_and_a_fair_judge_is_seldom_accused():
     """200 comparisons of 60 rows: agreement 0.8, people take the left in 0.6, a judge that answers at random is shown to lean in at most 5 % and noise."""
     generator, covered, accused = np.random.default_rng(11), np.zeros(2), 0

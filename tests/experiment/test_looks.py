@@ -268,6 +268,7 @@ def test_a_run_says_its_look_and_repeats_its_answer(project):
         assert re.search(r"99\.39.?%", page) and promise in page and not re.search(r"\b100\W?% confidence", page)
 
 
+@pytest.mark.slow
 def test_a_result_of_an_earlier_version_has_no_look_and_loads(project):
     done = project.distil()
     raw = json.loads((done.folder / "result.json").read_text())

@@ -222,6 +222,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 async def test_calls_of_a_paused_command_are_made_after_half_a_minute_and_it_is_said(url):
     request, ahead, said = Request("m", ({"role": "user", "content": "x"},)), [0.0], []
     command = [sys.executable, "-c", CLAIMS_AND_STAYS, url, request.hash]

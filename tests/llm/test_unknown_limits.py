@@ -72,6 +72,7 @@ def test_two_callers_share_a_limit():
     assert sum(at >= 60 for at in endpoint.refused) < 0.05 * 600
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_raised_tenfold_is_found_within_a_minute():
     bucket = Bucket(600, 2)
     endpoint = Endpoint(bucket, 0.2)
@@ -90,6 +91,7 @@ def test_a_limit_that_is_raised_tenfold_is_found_within_a_minute():
     assert endpoint.shares(600)[11] >= 4
 
 
+@pytest.mark.slow
 def test_more_at_once_than_the_endpoint_works_on_only_wait_longer_so_few_more_are_sent():
     """Twenty places of half a second."""
     free = [0.0] * 20

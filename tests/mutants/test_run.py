@@ -84,6 +84,7 @@ def test_a_mutant_that_a_test_notices_is_killed(tree, tmp_path, capsys):
     assert (tmp_path / "src" / "stillhouse" / "rule.py").read_text() == RULE  # a copy was broken, not the tree
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -105,6 +106,7 @@ def test_whatever_is_not_killed_fails(tree, capsys, name, said):
     assert printed.endswith("mutants: 0 passed, 1 failed\n")
 
 
+@pytest.mark.slow
 def test_one_that_fails_fails_the_list_and_the_others_still_run(tree, capsys):
     assert main(["--json"], **tree("gone", "sharp", "blunt")) == 1
     printed = capsys.readouterr()
@@ -127,6 +129,7 @@ def test_a_red_file_makes_no_other_file_red(tree, capsys, red):
     assert outcomes == {red: "red", "sharp": "killed", "blunt": "survived"}
 
 
+@pytest.mark.slow
 def test_a_file_that_passes_at_the_second_try_is_not_red(tree, capsys):
     assert main([], **tree("flaky")) == 0
     assert capsys.readouterr().out == "mutants: 1 passed, 0 failed\n"
@@ -139,6 +142,7 @@ def test_check_reads_and_runs_nothing(tree, monkeypatch, capsys):
     assert main(["--check"], **tree("sharp", "gone")) == 1
 
 
+@pytest.mark.slow
 def test_only_takes_names_and_an_unknown_name_is_a_mistake(tree, capsys):
     assert main(["--only", "sharp"], **tree("sharp", "blunt")) == 0
     assert "1 passed" in capsys.readouterr().out

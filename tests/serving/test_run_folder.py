@@ -83,6 +83,7 @@ async def test_a_copied_run_answers_the_same_where_its_project_is_gone(tmp_path,
     assert [await answers("cascade:away"), await answers("student:away")] == before
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_copied_run(run, tmp_path, stillhouse, served):
     new = tmp_path / "new.jsonl"
     new.write_text(lines(rows(50, "noon")))

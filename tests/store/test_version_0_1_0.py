@@ -114,6 +114,7 @@ async def test_a_store_of_any_version_opens_and_every_answer_is_there(url, name,
     assert versions(url) == [("3",)]
 
 
+@pytest.mark.slow
 async def test_what_that_version_paid_for_is_not_paid_for_again(project):
     again = await label(project, Session(), data=project / "train.jsonl", out=project / "again.jsonl")
     assert (again.report.labelled, again.report.from_store, again.report.cost_usd) == (24, 24, 0.0)
@@ -212,6 +213,7 @@ def test_its_student_is_measured_on_the_rows_of_that_run(project):
     assert measured.summary.score.value == 1.0
 
 
+@pytest.mark.slow
 def test_advice_of_that_version_goes_into_a_new_report(project):
     made = distill(project, Session(), runs=project / "runs", advice=project / "runs" / "mood-advise-1")
     assert load_result(made.folder).curves is not None
@@ -259,6 +261,7 @@ for url in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["store-1.sql", "store-2.sql.gz", "journal.sql"])
 def test_two_processes_that_bring_a_database_up_to_date_at_once(url, name):
     load(url, name)

@@ -90,6 +90,7 @@ async def test_it_learns_fixed_labels_and_predicts_in_input_order(tmp_path):
     assert await student.predict([]) == []
 
 
+@pytest.mark.slow
 async def test_batching_changes_no_probability(tmp_path):
     train(tmp_path / "out")
     student = load_student(tmp_path / "out")
@@ -101,6 +102,7 @@ async def test_batching_changes_no_probability(tmp_path):
     )
 
 
+@pytest.mark.slow
 async def test_a_student_serves_many_callers_at_once(tmp_path):
     train(tmp_path / "out")
     student = load_student(tmp_path / "out")
@@ -255,6 +257,7 @@ def test_the_resolved_settings_are_recorded_and_the_task_file_changes_the_defaul
 # Artifact
 
 
+@pytest.mark.slow
 def test_a_reloaded_student_has_the_same_weights_and_plain_transformers_loads_its_body(tmp_path):
     train(tmp_path / "out")
     first, again = load_student(tmp_path / "out"), load_student(tmp_path / "out")
@@ -290,6 +293,7 @@ def test_two_segments_are_read_together_and_compared_by_their_means(tmp_path):
     assert list(asyncio.run(student.predict(rows))[0].scores.values()) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_student_and_another_does_not(tmp_path):
     rows = moods(16)
     files = {}
@@ -320,6 +324,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_rows_is_not_continued(tmp_path):
     config = TrainConfig(epochs=4, tokens_per_batch=256, bf16=False, checkpoint_every_s=0)
 
@@ -354,6 +359,7 @@ def tiny_base(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 async def test_a_local_folder_is_a_base(tmp_path, tiny_base):
     result = train(
         tmp_path / "out",

@@ -103,6 +103,7 @@ def test_it_learns_to_write_and_answers_in_input_order_after_loading(tmp_path):
     assert not list((tmp_path / "s").glob("*.bin"))
 
 
+@pytest.mark.slow
 def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(tmp_path):
     train(tmp_path / "s", config=BRIEF)
     student = load_student(tmp_path / "s")

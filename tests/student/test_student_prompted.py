@@ -131,6 +131,7 @@ def test_a_score_is_the_mean_logit_of_the_words_tokens_at_the_gap(kind):
     assert found == pytest.approx(torch.tensor(full), abs=1e-4)
 
 
+@pytest.mark.slow
 async def test_the_pattern_may_name_the_inputs_fields(tmp_path):
     rows = [
         Example(str(i), {"first": ("lovely", "awful")[i % 2], "second": "day"}, ("good", "bad")[i % 2])
@@ -152,6 +153,7 @@ def test_a_long_input_is_cut_and_the_pattern_stays():
     assert short.sequences[0]["input_ids"].count(pattern.tokenizer.mask_token_id) == 1  # a row's own "[MASK]" is no gap
 
 
+@pytest.mark.slow
 def test_the_null_verbalizer_draws_words_that_are_no_label(tmp_path):
     once = replace(QUICK, epochs=1)
     first = train(tmp_path / "first", verbalizer="null", config=once).settings["verbalizer"]

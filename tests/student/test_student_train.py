@@ -271,6 +271,7 @@ def test_native_bfloat16_is_a_yes_or_no_here():
 # Kill and resume
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 9, 14])
 def test_a_killed_run_that_is_resumed_equals_an_uninterrupted_one_bit_for_bit(tmp_path, step):
     often = TrainConfig(epochs=4, learning_rate=1e-2, tokens_per_batch=64, bf16=False, checkpoint_every_s=0)

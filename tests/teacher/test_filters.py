@@ -118,6 +118,7 @@ def test_words_of_ascii_texts_are_those_of_rouge_score(text):
     assert words(text) == SCORER._tokenizer.tokenize(text)
 
 
+@pytest.mark.slow
 def test_real_questions_are_kept_as_the_greedy_pass_keeps_them(real_data):
     with gzip.open(real_data / "stepbystep" / "cqa" / "train.jsonl.gz", "rt") as file:
         texts = [

@@ -160,6 +160,7 @@ def test_straight_lines_cross_where_scipy_finds_the_root():
         assert found.calls == pytest.approx(optimize.brentq(lambda calls: fixed + own * calls - other * calls, 0, 1e7))  # noqa: B023
 
 
+@pytest.mark.slow
 def test_random_lines_pay_off_on_the_day_that_an_account_of_every_day_says():
     """200 draws of prices, retrainings and retirements: paid off on the account's day, or never within its ten years."""
     generator, answers = np.random.default_rng(1), {True: 0, False: 0}

@@ -355,6 +355,7 @@ async def test_what_cannot_be_written_down_is_named():
     assert "give gave a value of type dict that cannot be written as JSON" in await error_of(give, {"what": "lock"})
 
 
+@pytest.mark.slow
 async def test_a_result_of_100_mb_is_cut_with_a_notice():
     @tool(max_chars=10)
     def flood(as_json: bool) -> Any:
