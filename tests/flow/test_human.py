@@ -24,6 +24,11 @@ async def work(n: int) -> int:
     return n
 
 
+@step
+async def work_awhile(n: int) -> None:
+    await asyncio.sleep(0)
+
+
 @flow
 async def main(n: int) -> str:
     await work(n)
@@ -63,10 +68,10 @@ async def test_the_run_parks_and_goes_on_with_the_answer():
     ],
 )
 async def test_a_branch_that_a_run_leaves_behind_asks_it_nothing_more(ask):
-    asked = []
+    asked, has_ended = [], asyncio.Event()
 
     async def late() -> None:
-        await asyncio.sleep(0.05)
+        await has_ended.wait()
         value = ask()
         asked.append(await value if inspect.isawaitable(value) else value)
 
@@ -77,7 +82,8 @@ async def test_a_branch_that_a_run_leaves_behind_asks_it_nothing_more(ask):
     with pytest.raises(Parked):
         await both.run("one")
     before = open_journal("stillhouse.db").steps("one")
-    await asyncio.sleep(0.1)
+    has_ended.set()
+    await asyncio.sleep(0.01)
     assert asked == []
     assert open_journal("stillhouse.db").steps("one") == before
 
@@ -86,7 +92,7 @@ async def test_a_replayed_answer_that_waits_for_its_turn_is_not_given_when_the_r
     went_on = []
 
     async def works() -> None:
-        await work(1)
+        await work_awhile(1)
         went_on.append("works")
 
     @flow
@@ -108,13 +114,13 @@ async def test_an_answer_that_waits_for_its_turn_is_not_given_when_the_run_has_e
         went_on.append("answered")
 
     async def asks() -> None:
-        await work(1)
+        await work_awhile(1)
         if not went_on:
             await ask_human("b")
 
     @flow
     async def both() -> None:
-        await asyncio.gather(asyncio.gather(asks(), answered_first()), work(2))
+        await asyncio.gather(asyncio.gather(asks(), answered_first()), work_awhile(2))
 
     with pytest.raises(Parked):
         await both.run("one")

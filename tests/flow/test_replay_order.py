@@ -165,3 +165,52 @@ async def test_a_call_that_is_given_up_early_takes_no_turn_of_earlier_answers():
     await asyncio.gather(asks(1), asks(0))
     assert given == [0, 1]
     assert order.over
+
+
+async def test_the_answer_of_a_call_that_waits_for_nothing_is_there_before_the_next_one_begins(sittings):
+    _, then, stop = steps_of(sittings)
+    went_on = []
+
+    @flow
+    async def main() -> None:
+        async def branch(item: str) -> None:
+            went_on.append((item, "begins"))
+            await then(item)
+            went_on.append((item, "goes on"))
+
+        await asyncio.gather(*map(branch, "ab"))
+        await stop()
+
+    await twice(main, sittings)
+    assert went_on == [(item, what) for item in "ab" for what in ("begins", "goes on")] * 2
+
+
+async def test_an_answer_that_waited_for_nothing_does_not_overtake_one_that_is_to_be_told(sittings):
+    _, then, stop = steps_of(sittings)
+    told, rang = [], asyncio.Event()
+
+    @step
+    async def rings(text: str) -> str:
+        await asyncio.sleep(0)
+        rang.set()  # who waits for that goes on before this answer is told
+        return text
+
+    @flow
+    async def main() -> None:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+
+        async def waits() -> None:
+            await rings("a")
+            await queue.put("rung")
+
+        async def hears() -> None:
+            await rang.wait()
+            await then("b")
+            await queue.put("heard")
+
+        tasks = [asyncio.create_task(waits()), asyncio.create_task(hears())]
+        told.append([await queue.get() for _ in tasks])
+        await stop()
+
+    await twice(main, sittings)
+    assert told == [["rung", "heard"]] * 2

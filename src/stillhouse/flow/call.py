@@ -23,6 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.edits import plain
+from stillhouse.flow.loop_turns import Turns
 from stillhouse.flow.parking import Cancelling, Parked, Parking
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
@@ -64,6 +65,7 @@ class Active:
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
     loop: asyncio.AbstractEventLoop | None = None
+    turns: Turns = field(default_factory=Turns)  # of that loop
     is_worth_another: bool = False  # it ended by failures of earlier sittings alone: asked anew, they may be none
     asking: "dict[RunningCall, Asking]" = field(default_factory=dict)  # those of `under_way` that ask a model
     left: set[asyncio.Task[Any]] = field(default_factory=set)  # requests that were sent, and that nobody waits for now
@@ -126,6 +128,9 @@ class Active:
         """Journal how a call ended, and wait until it may be told to the flow, as it is on resume."""
         order, end = self.replay.order, row.ended_nth
         assert end is not None
+        if end < 0:
+            await self.journal.write_later(self.run, row)
+            return
         order.expect(end)
         try:
             await self.journal.write_later(self.run, row)
@@ -190,6 +195,11 @@ class Active:
         if nth is not None and nth < len(limits):
             limits[nth].expire()
         await asyncio.sleep(given_up["after_s"] + 1)
+
+    def turn(self) -> int:
+        """The number of this turn of the loop; -1: how a call ended is waited for, or this is the loop of a thread."""
+        loop = asyncio.get_running_loop()
+        return self.turns.now(loop) if loop is self.loop and self.journal.writes_at_once else -1
 
     def _give_up(self, call: Pending, arguments: str, kind: str) -> None:
         """Note that a call was cancelled before it began."""
@@ -347,6 +357,7 @@ class RunningCall:
         "_pending",
         "_seconds",
         "_started",
+        "_turn",
         "_written",
         "attempt",
         "before",
@@ -364,7 +375,7 @@ class RunningCall:
         self.run, self.id, self.attempt = active.run, key_id(pending.key), 1
         self._active, self._pending, self.before, self.outer = active, pending, before, current_call.get()
         self._kind, self._arguments, self._makes = kind, arguments, makes
-        self._started, self._began = steady_time(), time.perf_counter()
+        self._started, self._began, self._turn = steady_time(), time.perf_counter(), active.turn()
         self._seconds: float | None = None  # what it took, once it is over
         self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
@@ -432,7 +443,9 @@ class RunningCall:
 
     async def committed(self, output: str | None, error: str | None) -> None:
         """Journal how the call ended, and wait until it may be told to the flow."""
-        active, end = self._active, self._active.replay.next_end()
+        active = self._active
+        at_once = self._turn == active.turns.n and active.replay.order.all_given
+        end = active.replay.next_end(at_once=at_once)
         self._seconds = time.perf_counter() - self._began
         try:
             await active.note_end(self._row(output, error, end), self._pending.branch)

@@ -12,7 +12,7 @@ from stillhouse.errors import UserError
 from stillhouse.flow.call import active_run, canonical_json
 from stillhouse.flow.parking import Parking
 from stillhouse.steady_clock import steady_time
-from stillhouse.store.journal import Journal, StepRow
+from stillhouse.store.journal import Journal, StepRow, last_end
 
 
 async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
@@ -85,6 +85,6 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
         options = ", ".join(facts["options"])
         raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {options}")
     with journal.own(run):
-        ended = 1 + max((row.ended_nth for row in rows if row.ended_nth is not None), default=-1)
+        ended = 1 + last_end(row.ended_nth for row in rows)
         journal.write(run, replace(row, output=canonical_json(text), ended_nth=ended))
     return str(facts["question"])

@@ -5,6 +5,8 @@ without an order a resumed run would take another way than it took before. A cal
 Where branches run side by side an answer waits until all earlier ones were given and what follows them has been done,
 as far as it is done at once. So do new answers, once they are journaled: two that come in the same moment would race
 through what waits for them, and which of them is there first would be known to nobody.
+A call whose body waits for nothing, like a function's, is no such moment: no other branch goes on meanwhile. Its answer
+is given at once, then and on resume, where all earlier ones were given.
 A call that was given up comes to its end when it is cancelled: later answers wait for that, too, but not for long, as
 they may have a time to keep of their own; earlier ones are given all the same. An earlier answer that nobody asks for
 (the code was edited, or plain code in the flow sleeps) is waited for no longer than the loop has work.
@@ -19,6 +21,8 @@ import weakref
 from collections.abc import Iterable, Iterator
 
 from stillhouse.flow.branches import Branch
+from stillhouse.flow.loop_turns import anything_is_due
+from stillhouse.store.journal import place_of
 
 # Turns of the loop after which the next answer is given although the loop has other work: that of other runs, say.
 _LONGEST_TURNS = 50
@@ -29,7 +33,7 @@ class ReplayOrder:
     """The order of a run's answers, by the number that each had when it ended."""
 
     def __init__(self, ends: Iterable[int]) -> None:
-        self._ends = sorted(ends)
+        self._ends = sorted(map(place_of, ends))
         self._next = 0  # which of them comes next
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._coming: list[int] = []  # ends of calls that wait to be cancelled
@@ -51,6 +55,9 @@ class ReplayOrder:
         if self.over:
             return True
         following = self._ends[self._next]
+        if end < 0:
+            self._next += ~end == following
+            return ~end <= following
         if end == following and (self._last is branch.task or self._last is None) and not _others_are_due(branch):
             self._next += 1
             self._last = branch.task
@@ -60,9 +67,14 @@ class ReplayOrder:
     async def answer(self, end: int, branch: Branch) -> None:
         """Wait until the answer with this number is next."""
         if not self.at_once(end, branch):
-            await self._wait(end)
-            self._give(end)
+            await self._wait(place_of(end))
+            self._give(place_of(end))
             self._last = branch.task
+
+    @property
+    def all_given(self) -> bool:
+        """Whether no answer waits to be given."""
+        return not self._waiting and not self._numbered
 
     def expect(self, end: int) -> None:
         """Called before a new answer is journaled: no later one is given before it."""
@@ -177,8 +189,8 @@ class _Quiet:
             loop.call_soon(self._look, loop, n_turns)
 
     def _look(self, loop: asyncio.AbstractEventLoop, n_turns: int) -> None:
-        # The loops of asyncio have their callbacks that are due in `_ready`; of others only the turns are counted.
-        if getattr(loop, "_ready", True) and n_turns < _LONGEST_TURNS:
+        # Of a loop that does not tell what is due only the turns are counted.
+        if anything_is_due(loop) is not False and n_turns < _LONGEST_TURNS:
             self._look_again(n_turns + 1)
             return
         told, self._told = self._told, []
@@ -197,8 +209,5 @@ def _quiet_of(loop: asyncio.AbstractEventLoop) -> _Quiet:
 
 
 def _others_are_due(branch: Branch) -> bool:
-    """Whether another callback of the running loop is due that may be of another branch.
-
-    Of loops that are not asyncio's it is not known.
-    """
-    return bool(branch.live) and bool(getattr(asyncio.get_running_loop(), "_ready", True))
+    """Whether another callback of the running loop is due that may be of another branch; also where it is not known."""
+    return bool(branch.live) and anything_is_due(asyncio.get_running_loop()) is not False

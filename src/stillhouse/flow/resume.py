@@ -27,7 +27,16 @@ from stillhouse.flow.branches import Branch, LiveBranches, calls_around
 from stillhouse.flow.edits import check_rerun, is_kept, same_version
 from stillhouse.flow.journaled_branches import EarlierVersion, MovedBranches, ReorderedBranches, Samples
 from stillhouse.flow.replay_order import ReplayOrder
-from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, args_and_branch, branch_key, key_id
+from stillhouse.store.journal import (
+    FailedStep,
+    FinishedStep,
+    Journal,
+    StepKey,
+    args_and_branch,
+    branch_key,
+    key_id,
+    last_end,
+)
 
 
 @dataclass
@@ -155,7 +164,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         ends = [row[5] for row in self.finished.values()] + [row[6] for row in self.failed.values()]
-        self._n_ended = 1 + max((end for end in ends if end is not None), default=-1)
+        self._last_end = last_end(ends)
         self.order = ReplayOrder(self._ends_in_order())
         self._earlier_version = EarlierVersion(self.run, self.finished, self.failed)
         self._samples: Samples | None = None
@@ -171,10 +180,10 @@ class Replay:
         ids = {key_id(key) for key in self.finished} if inner else frozenset()
         return [end for parent, end in rows if end is not None and (parent is None or parent not in ids)]
 
-    def next_end(self) -> int:
-        """The number of the call that ends now."""
-        self._n_ended += 1
-        return self._n_ended - 1
+    def next_end(self, *, at_once: bool = False) -> int:
+        """The number of the call that ends now. `at_once`: its answer is given to the flow at once (see `place_of`)."""
+        self._last_end += 1
+        return ~self._last_end if at_once else self._last_end
 
     def before(self, key: StepKey, version: str) -> "Before":
         """What became of this call in earlier sittings, where it has to run again."""

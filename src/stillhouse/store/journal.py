@@ -9,7 +9,7 @@ of its rows. Only `open_journal` opens a database here.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -193,7 +193,8 @@ class StepRow:
     `flow.failures` has it. `given_up`: the flow cancelled it and went on. `refused`: a limit did not let it begin.
     `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
     ended. Both are None in rows of version 1. `ended_nth` is None, too, of a failure, and of a call that was given up,
-    where that is no outcome to be replayed: the run ended by it.
+    where that is no outcome to be replayed: the run ended by it. It is below 0, `~n` for the number n, where the call's
+    answer was given to the flow at once.
     `frame`: `key_id` of the row of kind `flow` that the call belongs to, the innermost flow inside the run's flow; None
     in the run's own, and in a step's body.
     """
@@ -272,14 +273,25 @@ def step_values(step: StepRow, interned: Callable[[str], str]) -> tuple[object, 
     )
 
 
+def place_of(end: int) -> int:
+    """The number in the order of ends that an `ended_nth` stands for."""
+    return end if end >= 0 else ~end
+
+
+def last_end(ends: Iterable[int | None]) -> int:
+    """The last number in the order of ends; -1 where there is none."""
+    return max((place_of(end) for end in ends if end is not None), default=-1)
+
+
 class Journal(Protocol):
     """A journal in some database.
 
     `write` commits before it returns. `write_later` returns when its own step is committed, too, but may commit it
-    together with other steps that run at the same time.
+    together with other steps that run at the same time; where `writes_at_once`, it does not wait for any.
     """
 
     url: str
+    writes_at_once: bool
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
         """The run's row, made if it is new, and marked as running if it was not done or cancelled.

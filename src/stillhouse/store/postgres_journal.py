@@ -101,6 +101,8 @@ _Write = tuple[str, str, StepRow]  # (owner, run, step)
 class PostgresJournal:
     """A journal in a PostgreSQL database, shared by any number of machines; a run belongs to one process of them."""
 
+    writes_at_once = False
+
     def __init__(self, url: str, *, clock: Callable[[], float] = steady_time) -> None:
         address = parse(url)
         self.url, self._clock = address.shown, clock

@@ -64,6 +64,8 @@ _PAGES_TO_CHECKPOINT = 4000
 class SqliteJournal:
     """A journal file, shared by any number of processes; a run belongs to one of them."""
 
+    writes_at_once = True
+
     def __init__(self, path: Path, *, full: bool = False, clock: Callable[[], float] = steady_time) -> None:
         self.path, self.url, self._clock = path, str(path), clock
         try:
