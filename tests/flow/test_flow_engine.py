@@ -131,6 +131,23 @@ async def test_an_answer_that_is_not_what_the_annotation_says_is_refused():
         await main()
 
 
+async def test_a_flow_that_returns_what_its_annotation_does_not_say_has_failed_and_goes_on_when_that_is_mended():
+    @step
+    async def three() -> int:
+        return 3
+
+    results = iter(["many", 4])
+
+    @flow
+    async def main() -> int:
+        return await three() and next(results)
+
+    with pytest.raises(UserError, match='the flow main returned "many", which is not what its annotation says'):
+        await main.run("r")
+    assert open_journal("stillhouse.db").run("r").status == "failed"
+    assert await main.run("r") == 4
+
+
 async def test_equal_calls_are_told_apart_and_so_are_branches():
     drawn = iter("abcd")
 

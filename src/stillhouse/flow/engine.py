@@ -503,6 +503,7 @@ class Flow(Generic[P, T]):
                 value = await self._played(active, bound)
             active.check_open()  # a flow that caught what parked it is not done
             result = encode(value, f"the result of the flow {self.name}")
+            returned = self.decode_result(result)
             active.all_awaited()
         except BaseException as error:
             await active.end()
@@ -528,7 +529,7 @@ class Flow(Generic[P, T]):
         active.replay.live.let_go(done=True)
         active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
-        return self.decode_result(result)
+        return returned
 
     async def _played(self, active: Active, bound: inspect.BoundArguments) -> T:
         """What the function returns, in a task of its own: who cancels that is the flow, and not somebody outside."""
@@ -568,5 +569,12 @@ class Flow(Generic[P, T]):
         return _adapter(self.function)
 
     def decode_result(self, result: str) -> T:
-        value: T = json.loads(result) if self._returns is None else self._returns.validate_json(result)
+        try:
+            value: T = json.loads(result) if self._returns is None else self._returns.validate_json(result)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise UserError(
+                f"the flow {self.name} returned {result[:200]}, which is not what its annotation says ({problem}); "
+                "mend one of the two"
+            ) from None
         return value
