@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 from importlib.metadata import version
 
@@ -13,11 +14,13 @@ from programs import (
     PROGRAM,
     charged_backup,
     charged_primary,
+    did,
     fetched,
     flown,
     held,
     paid,
     railed,
+    sent,
     ticket_for,
 )
 
@@ -73,6 +76,16 @@ async def hold() -> str:
     return await held()
 
 
+@DBOS.step()
+async def send(item: str) -> str:
+    return sent(item)
+
+
+async def asked(item: str) -> str:
+    await DBOS.set_event_async(item, "asked")
+    return await DBOS.recv_async(item, timeout_seconds=60)
+
+
 async def branch(item: str) -> str:
     return await pay(await ticket(await fetch(item)), item)
 
@@ -120,14 +133,57 @@ async def timeout() -> str:
     return by
 
 
+@DBOS.workflow()
+async def question() -> list[str]:
+    if BY_WORKFLOWS:
+        handles = [await DBOS.start_workflow_async(branch_workflow, item) for item in "ab"]
+        results = [await handle.get_result() for handle in handles]
+    else:
+        results = list(await asyncio.gather(branch("a"), branch("b")))
+    return [*results, await asked("go on")]
+
+
+@DBOS.workflow()
+async def asked_workflow(item: str) -> str:
+    return await asked(item)
+
+
+@DBOS.workflow()
+async def approvals() -> list[str]:
+    if BY_WORKFLOWS:
+        handles = []
+        for item in "ab":
+            with SetWorkflowID(f"r-{item}"):
+                handles.append(await DBOS.start_workflow_async(asked_workflow, item))
+        answers = await asyncio.gather(*(handle.get_result() for handle in handles), return_exceptions=True)
+    else:
+        answers = await asyncio.gather(*map(asked, "ab"), return_exceptions=True)
+    return [await send(item) for item, answer in zip("ab", answers, strict=True) if answer != "no"]
+
+
+PROGRAMS = {"tickets": tickets, "failure": failure, "timeout": timeout, "question": question, "approvals": approvals}
+ASKED = {"question": ["go on"], "approvals": ["a", "b"]}.get(PROGRAM, [])  # the topics of the questions
+
+
+def who_asks(topic: str) -> str:
+    return f"r-{topic}" if BY_WORKFLOWS and PROGRAM == "approvals" else "r"
+
+
 async def main() -> None:
     DBOS.launch()  # takes up what was under way when the process died
     if FIRST:
         with SetWorkflowID("r"):
-            handle = await DBOS.start_workflow_async(
-                {"tickets": tickets, "failure": failure, "timeout": timeout}[PROGRAM]
-            )
+            handle = await DBOS.start_workflow_async(PROGRAMS[PROGRAM])
+        for topic in ASKED:
+            await DBOS.get_event_async(who_asks(topic), topic, timeout_seconds=20)
+        if ASKED:
+            did("parked")
+            os._exit(0)  # the process ends; the questions are open
     else:
+        if ASKED:
+            did("answered")
+        for topic in ASKED:
+            await DBOS.send_async(who_asks(topic), "yes", topic)
         handle = await DBOS.retrieve_workflow_async("r")
     print(json.dumps({"version": version("dbos"), "result": await handle.get_result()}))
 

@@ -13,18 +13,20 @@ from typing import Annotated, TypedDict
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send, interrupt
 from programs import (
     FIRST,
     FOLDER,
     PROGRAM,
     charged_backup,
     charged_primary,
+    did,
     fetched,
     flown,
     held,
     paid,
     railed,
+    sent,
     ticket_for,
 )
 
@@ -71,6 +73,11 @@ async def hold() -> str:
     return await held()
 
 
+@task
+async def send(item: str) -> str:
+    return sent(item)
+
+
 def functional(saver):
     async def branch(item: str) -> str:
         return await pay(await ticket(await fetch(item)), item)
@@ -99,7 +106,21 @@ def functional(saver):
         await hold()
         return by
 
-    return {"tickets": tickets, "failure": failure, "timeout": timeout}[PROGRAM]
+    @entrypoint(checkpointer=saver)
+    async def question(_: str) -> list[str]:
+        results = await asyncio.gather(branch("a"), branch("b"))
+        return [*results, interrupt("go on?")]
+
+    async def asked(item: str) -> str:
+        return interrupt(f"send {item}?")
+
+    @entrypoint(checkpointer=saver)
+    async def approvals(_: str) -> list[str]:
+        answers = await asyncio.gather(*map(asked, "ab"), return_exceptions=True)
+        return [await send(item) for item, answer in zip("ab", answers, strict=True) if answer != "no"]
+
+    made = {"tickets": tickets, "failure": failure, "timeout": timeout, "question": question, "approvals": approvals}
+    return made[PROGRAM]
 
 
 class OfBranch(TypedDict, total=False):
@@ -116,13 +137,27 @@ class Whole(TypedDict, total=False):
 
 def graph(saver):
     async def hold_node(state):
+        if PROGRAM == "question":
+            return {"by": interrupt("go on?")}
         await held()
         return {}
 
     whole = StateGraph(Whole)
     whole.add_node("hold", hold_node)
     whole.add_edge("hold", END)
-    if PROGRAM == "tickets":
+    if PROGRAM == "approvals":
+
+        async def approved(state):
+            answer = interrupt(f"send {state['item']}?")
+            return {"results": [] if answer == "no" else [sent(state["item"])]}
+
+        whole = StateGraph(Whole)
+        whole.add_node("approved", approved)
+        whole.add_conditional_edges(START, lambda _: [Send("approved", {"item": item}) for item in "ab"], ["approved"])
+        whole.add_edge("approved", END)
+        return whole.compile(checkpointer=saver)
+
+    if PROGRAM in ("tickets", "question"):
 
         async def fetch_node(state):
             return {"text": await fetched(state["item"])}
@@ -166,11 +201,17 @@ def graph(saver):
 async def main() -> None:
     async with AsyncSqliteSaver.from_conn_string(f"{FOLDER}/peer.db") as saver:
         made = graph(saver) if BY_GRAPH else functional(saver)
-        given = ({} if BY_GRAPH else "begin") if FIRST else None
-        result = await made.ainvoke(given, {"configurable": {"thread_id": "r"}}, durability="sync")
+        given, config = ({} if BY_GRAPH else "begin") if FIRST else None, {"configurable": {"thread_id": "r"}}
+        if PROGRAM in ("question", "approvals") and not FIRST:
+            did("answered")
+            open_now = (await made.aget_state(config)).interrupts
+            given = Command(resume={each.id: "yes" for each in open_now}) if open_now else None
+        result = await made.ainvoke(given, config, durability="sync")
+        if FIRST and (await made.aget_state(config)).interrupts:
+            did("parked")
     if BY_GRAPH:
-        result = sorted(result["results"]) if PROGRAM == "tickets" else result["by"]
-    print(json.dumps({"version": version("langgraph"), "result": result}))
+        result = result["by"] if PROGRAM in ("failure", "timeout") else sorted(result["results"])
+    print(json.dumps({"version": version("langgraph"), "result": result}, default=str))
 
 
 asyncio.run(main())

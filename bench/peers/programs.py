@@ -21,7 +21,7 @@ def did(what: str) -> None:
 
 async def fetched(item: str) -> str:
     """Equal for all items, and which comes first differs from sitting to sitting."""
-    await asyncio.sleep(0.3 if (item == "a") == FIRST else 0.1)
+    await asyncio.sleep(2 if (item == "a") == FIRST else 0.2)
     return "same"
 
 
@@ -60,6 +60,11 @@ async def flown() -> str:
 def railed() -> str:
     did("sent by train")
     return "train"
+
+
+def sent(item: str) -> str:
+    did(f"send {item}")
+    return item
 
 
 async def held() -> str:
