@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,6 +207,10 @@ def serve(root: Path) -> None:
         answer = completion("good" if "good" in text else "bad")
         match mode:
             case "ok":
+                return web.json_response(answer)
+            case "moody" if "so-so" in text:  # no rule of the text: nothing can be learned of these
+                return web.json_response(completion("good" if zlib.crc32(text.encode()) % 2 else "bad"))
+            case "moody":
                 return web.json_response(answer)
             case "slow":
                 await asyncio.sleep(0.02)
