@@ -93,6 +93,16 @@ async def test_failures_timeouts_and_limits(app, monkeypatch):
     assert (app.shop.report.ran, app.shop.report.replayed) == ({}, {"pay": 2, "ship": 1})
 
 
+async def test_two_questions_side_by_side_that_the_flow_catches(app):
+    for _ in range(2):
+        with pytest.raises(Parked):
+            await app.letters.run("r", ["Ann", "Bob"])
+        with contextlib.closing(open_journal("stillhouse.db")) as journal:
+            assert {row.kind for row in journal.steps("r")} == {"human"}
+            answer(journal, "r", "yes")
+    assert await app.letters.run("r", ["Ann", "Bob"]) == [1, 2]
+
+
 async def test_runs_from_outside(app, monkeypatch):
     @step
     async def nothing() -> None:
