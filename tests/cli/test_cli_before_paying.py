@@ -77,6 +77,14 @@ def one_class(row):
     row["label"] = "good"
 
 
+def one_group(row):
+    row["group"] = "conversation 7"
+
+
+def two_groups(row):
+    row["group"] = "even" if int(row["id"][1:]) % 2 else "odd"
+
+
 ALL, TRAINING = ("label", "generate", "distill", "advise"), ("distill", "advise")
 ROWS = ("label", *TRAINING)
 WRONG = {
@@ -91,6 +99,8 @@ WRONG = {
     "soft targets for a writer": (dict(student='ladder = ["generative:scratch:tiny"]\nsoft_targets = true'), ALL, "picks? among labels|soft_targets"),
     "a label that is none": (dict(change=odd_label), ALL, "ugly"),
     "one class": (dict(change=one_class), ROWS, "at least two classes"),
+    "one group": (dict(change=one_group), ROWS, "1 group"),
+    "two groups, and three parts": (dict(change=two_groups), ROWS, "2 groups"),
     "gold that is not there": (dict(change=no_label, student='ladder = ["linear"]\nlearn_from = "gold"'), ROWS, "gold label|no training rows"),
     "choices in some rows": (dict(task="", change=some_choices), ROWS, "`choices`"),
     "no labels and no choices": (dict(task="", change=no_label), ROWS, "`choices`|labels"),
