@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -152,12 +153,15 @@ def test_a_place_that_takes_no_files_is_said_first(stillhouse, endpoint, project
 
 
 @pytest.mark.parametrize("command", ["label", "generate"])
-def test_a_folder_in_the_place_of_the_output_is_said_first(stillhouse, endpoint, project, command):
+@pytest.mark.parametrize(
+    ("make", "says"), [(Path.mkdir, "is a folder, and a file is written there"), (os.mkfifo, "is a device or a pipe")]
+)
+def test_what_is_no_file_in_the_place_of_the_output_is_said_first(stillhouse, endpoint, project, command, make, says):
     folder = project()
-    (folder / "out").mkdir()
+    make(folder / "out")
     ran = stillhouse(command, folder, "--yes", "--out", folder / "out", *(("--n", 5) if command == "generate" else ()))
     assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
-    assert "is a folder, and a file is written there; give another --out" in ran.err.replace("\n", " ")
+    assert says in ran.err.replace("\n", " ")
 
 
 def test_a_missing_key_of_the_judge_is_said_first(stillhouse, endpoint, project, monkeypatch):

@@ -10,7 +10,6 @@ from stillhouse.experiment.readiness import no_choices_to_answer_with, no_reason
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-
 _MOST_PARTS = 4
 
 
@@ -77,7 +76,7 @@ class StreamedLesson:
             groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
             raise UserError(
                 f"{task.path or task.name}: the {self._n:,} rows are in {groups} ({min(self._groups)!r:.80}), rows of "
-                f"one group never straddle a split, and {len(parts)} parts are needed ({', '.join(sorted(parts))}); bring "
-                "rows of more groups, name files of their own in [data], or give as `group` what rows really share, as a "
-                "conversation, a user or a document"
+                f"one group never straddle a split, and {len(parts)} parts are needed "
+                f"({', '.join(sorted(parts))}); bring rows of more groups, name files of their own in [data], or give as "
+                "`group` what rows really share, as a conversation, a user or a document"
             )
