@@ -77,6 +77,6 @@ class StreamedLesson:
             raise UserError(
                 f"{task.path or task.name}: the {self._n:,} rows are in {groups} ({min(self._groups)!r:.80}), rows of "
                 f"one group never straddle a split, and {len(parts)} parts are needed "
-                f"({', '.join(sorted(parts))}); bring rows of more groups, name files of their own in [data], or give as "
-                "`group` what rows really share, as a conversation, a user or a document"
+                f"({', '.join(sorted(parts))}); bring rows of more groups, name files of their own in [data], or give "
+                "as `group` what rows really share, as a conversation, a user or a document"
             )
