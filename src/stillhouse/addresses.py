@@ -32,7 +32,7 @@ _NAME = r"pass(?:word|wd|phrase|wort)?|pwd?|secret|token|signature|sig|auth|cred
 _NAME += r"|(?:api|access|account|private|secret|serve)[_-]?key"
 _QUOTED = r"""'(?:\\.|''|[^'\\\n])*'?|"(?:\\.|[^"\\\n])*"?"""
 _SET = re.compile(
-    rf"""(?<![a-z0-9])((?:[a-z0-9]{{1,20}}[_-]){{0,3}}(?:ssl|pg)?(?:{_NAME})|[?&;]key)  # what is set
+    rf"""((?<![a-z0-9])(?:[a-z0-9]{{1,20}}[_-]){{0,3}}(?:ssl|pg)?(?:{_NAME})|[?&;]key)  # what is set
     (\\*["']?[ \t]*=[ \t]*|\\*["'][ \t]*:[ \t]*(?=\\*["']))  # JSON also where it stands in a text of JSON
     (?!\[hidden\])({_QUOTED}|\\+"[^"]*"?|(?:\\.|[^\s\\])+)""",
     re.IGNORECASE | re.VERBOSE,

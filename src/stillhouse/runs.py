@@ -107,12 +107,19 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def refuse_device(path: Path) -> None:
+    """Raise UserError where a device, a pipe or a socket stands: a file that is renamed to it would take its place."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is a device or a pipe, and a whole file is put there in its place; give a file")
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside `path`, for what is too long for memory.
 
-    At the end it is flushed to disk and renamed; on any error it is removed.
+    At the end it is flushed to disk and renamed; on any error it is removed. Raises UserError for a device or a pipe.
     """
+    refuse_device(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

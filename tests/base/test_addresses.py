@@ -51,6 +51,7 @@ def test_a_password_is_never_shown(scheme, password):
         ('invalid dsn: missing "=" after "postgres:/u:s3cret@h"', 'invalid dsn: missing "=" after "postgres:/h"'),
         ('could not translate host name "s3cret@h"', 'could not translate host name "h"'),
         ("http//h/v1?key=s3cret", "http//h/v1?key=[hidden]"),
+        ("https://h/v1;key=s3cret", "https://h/v1;key=[hidden]"),
         ("h/v1?access_token=s3cret&a=b", "h/v1?access_token=[hidden]"),
         ("token=s3cret sig=s3cret", "token=[hidden] sig=[hidden]"),
         ('{"password": "s3cret", "a": 1}', '{"password": "[hidden]", "a": 1}'),

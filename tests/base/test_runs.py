@@ -145,3 +145,14 @@ def test_the_steady_clock_goes_on_where_the_clock_is_set_back_and_follows_it_for
         ticks[0] += by_ticks
         told.append(clock())
     assert told == [110, 115, 120, 125, 7315, 7315.5]
+
+
+def test_a_pipe_or_device_is_never_replaced_by_a_file(tmp_path):
+    """`--out /dev/full`, as root, put a file of labels in the place of the device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "linked").symlink_to(pipe)
+    for path in (pipe, tmp_path / "linked"):
+        with pytest.raises(UserError, match="is a device or a pipe"):
+            write_atomic(path, "x")
+    assert pipe.is_fifo() and sorted(each.name for each in tmp_path.iterdir()) == ["linked", "pipe"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,14 @@ def one_class(row):
     row["label"] = "good"
 
 
+def one_group(row):
+    row["group"] = "conversation 7"
+
+
+def two_groups(row):
+    row["group"] = "even" if int(row["id"][1:]) % 2 else "odd"
+
+
 ALL, TRAINING = ("label", "generate", "distill", "advise"), ("distill", "advise")
 ROWS = ("label", *TRAINING)
 WRONG = {
@@ -91,6 +100,8 @@ WRONG = {
     "soft targets for a writer": (dict(student='ladder = ["generative:scratch:tiny"]\nsoft_targets = true'), ALL, "picks? among labels|soft_targets"),
     "a label that is none": (dict(change=odd_label), ALL, "ugly"),
     "one class": (dict(change=one_class), ROWS, "at least two classes"),
+    "one group": (dict(change=one_group), ROWS, "1 group"),
+    "two groups, and three parts": (dict(change=two_groups), ROWS, "2 groups"),
     "gold that is not there": (dict(change=no_label, student='ladder = ["linear"]\nlearn_from = "gold"'), ROWS, "gold label|no training rows"),
     "choices in some rows": (dict(task="", change=some_choices), ROWS, "`choices`"),
     "no labels and no choices": (dict(task="", change=no_label), ROWS, "`choices`|labels"),
@@ -142,12 +153,15 @@ def test_a_place_that_takes_no_files_is_said_first(stillhouse, endpoint, project
 
 
 @pytest.mark.parametrize("command", ["label", "generate"])
-def test_a_folder_in_the_place_of_the_output_is_said_first(stillhouse, endpoint, project, command):
+@pytest.mark.parametrize(
+    ("make", "says"), [(Path.mkdir, "is a folder, and a file is written there"), (os.mkfifo, "is a device or a pipe")]
+)
+def test_what_is_no_file_in_the_place_of_the_output_is_said_first(stillhouse, endpoint, project, command, make, says):
     folder = project()
-    (folder / "out").mkdir()
+    make(folder / "out")
     ran = stillhouse(command, folder, "--yes", "--out", folder / "out", *(("--n", 5) if command == "generate" else ()))
     assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
-    assert "is a folder, and a file is written there; give another --out" in ran.err.replace("\n", " ")
+    assert says in ran.err.replace("\n", " ")
 
 
 def test_a_missing_key_of_the_judge_is_said_first(stillhouse, endpoint, project, monkeypatch):

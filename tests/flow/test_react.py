@@ -144,6 +144,8 @@ TURNS = {
     "JSON, one key twice": (f'Action: {{"action": "add", "action": "sub", "action_input": {A}}}', NOTHING),
     "JSON, the tool no text": (f'Action: {{"action": 5, "action_input": {A}}}', NOTHING),
     "JSON, cut": (f'Action: {{"action": "add", "action_input": {A}', NOTHING),
+    "final as a tool": ("Action: Final Answer\nAction Input: 42", answer("42")),
+    "final as a tool, over lines": ("Action: **final_answer**\nAction Input:\n4\n2\nObservation: x", answer("4\n2")),
     "JSON, final": ('Action:\n```\n{"action": "Final Answer", "action_input": "42"}\n```', answer("42")),
     "JSON, final, a value": ('Action: {"action": "final_answer", "action_input": {"n": 42}}', answer('{"n": 42}')),
     "JSON, final, empty": ('Action: {"action": "Final Answer", "action_input": ""}', NOTHING),

@@ -2,6 +2,7 @@
 
 import pytest
 
+import reply_table
 from stillhouse.llm.choices import (
     ASKED,
     CASE_ALONE,
@@ -598,3 +599,28 @@ def test_a_label_is_read_where_it_is_given_as_the_answer(reply):
 
 def test_two_labels_without_a_blank_are_two():
     assert read_label("spam(ham)", MAIL).error == SEVERAL
+
+
+def _replies(text):
+    return [line.strip().replace("\\n", "\n") for line in text.split("\n") if line.strip()]
+
+
+@pytest.mark.parametrize("name", reply_table.HOSTILE)
+def test_no_reply_that_gives_no_label_is_read_in_any_language(name):
+    read = {reply: read_label(reply, reply_table.SETS[name]).label for reply in _replies(reply_table.HOSTILE[name])}
+    assert {
+        reply: label for reply, label in read.items() if label not in (None, reply_table.MAY.get((name, reply)))
+    } == {}
+
+
+@pytest.mark.parametrize("name", reply_table.BENIGN)
+def test_a_reply_that_gives_its_label_is_read_in_any_language(name):
+    given = [(label, reply) for label, text in reply_table.BENIGN[name].items() for reply in _replies(text)]
+    missed = [(name, reply) for label, reply in given if read_label(reply, reply_table.SETS[name]).label != label]
+    assert missed == [case for case in reply_table.REFUSED if case[0] == name]
+
+
+def test_the_table_of_replies_is_whole():
+    n_given = sum(len(_replies(text)) for of in reply_table.BENIGN.values() for text in of.values())
+    n_hostile = sum(len(_replies(text)) for text in reply_table.HOSTILE.values())
+    assert len(reply_table.SETS) == 60 and n_hostile > 1700 and n_given > 740

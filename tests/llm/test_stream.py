@@ -198,6 +198,7 @@ CALLS = {
         [[piece("get_weather", "", index=0, id="x")], [piece("get_weather", "", index=0)], [piece(None, F, index=0)]],
         ONE,
     ),
+    "an id of blanks": ([[piece("f", F, id="  "), piece("g", G, id="  ")]], TWO),
     "a name that begins alike, without ids": ([[piece("f")], [piece("fg", F)]], [("f", "{}"), ("fg", F)]),
     "a second call without an id, of a type": (
         [[piece("f", index=0, id="x", type="function")], [piece("g", index=0, type="function")]],
@@ -233,7 +234,7 @@ async def test_calls_of_tools_are_put_together(pieces, right):
     assert completion.error is None
     ids = [call.id for call in completion.tool_calls]
     assert len(set(ids)) == len(ids)
-    assert all(ids)
+    assert all(id_.strip() for id_ in ids)
     assert "None" not in ids
 
 
@@ -490,7 +491,7 @@ def test_calls_in_a_whole_message(raw, right, before):
     completion = read_completion(json.dumps(body).encode(), 0.1)
     assert (told(completion), completion.error) == (right, None)
     ids = [call.id for call in completion.tool_calls]
-    assert all(ids)
+    assert all(id_.strip() for id_ in ids)
     assert len(set(ids)) == len(ids)
     assert "None" not in ids
 

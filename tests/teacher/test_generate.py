@@ -543,6 +543,7 @@ HEADS = {
     "a list with dashes": "1 - one\n2 - two\n3 – three",
     "a list with brackets": "1] one\n2] two\n3] three",
     "words of other languages": "Frage 1: one\n**Frage 2:** two\nFrage 3:\nthree",
+    "headings in other languages": "## 问题1\none\n**## Вопрос 2**\ntwo\n### Pregunta 3:\nthree",
     "Russian words": "Вопрос 1: one\nВопрос 2: two\nВопрос 3: three",
     "Chinese words": "问题1：one\n问题2：two\n问题3：three",
     "Chinese numbers": "第1题：one\n第2题：two\n第3题：three",

@@ -14,7 +14,7 @@ from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.gold_queries import with_sound_queries
-from stillhouse.experiment.readiness import check_writable
+from stillhouse.experiment.readiness import check_out
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
@@ -97,7 +97,7 @@ async def _evaluate(
         seen, learned = _learned(name, scored, anyway, traffic=copies == "traffic")
         metric = metric_for(scored_by)
         if out is not None:
-            check_writable(out.parent)
+            check_out(out)
         await agree_to(predictor, scored, session)
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:

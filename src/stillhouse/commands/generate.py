@@ -7,7 +7,7 @@ from stillhouse.data.dataset import json_rows
 from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
-from stillhouse.experiment.readiness import check_task, check_writable
+from stillhouse.experiment.readiness import check_out, check_task
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_model
 from stillhouse.records import Example
@@ -78,7 +78,7 @@ async def generate(
     if loaded is not None:
         check_task(loaded)
     out = out or folder / "generated.jsonl"
-    check_writable(out.parent)
+    check_out(out)
     require_terms(name, folder)
     _refuse_overwriting(out, loaded)
     asking = await with_context(asking or GenerationSettings(), name, settings)

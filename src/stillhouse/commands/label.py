@@ -6,7 +6,7 @@ from pathlib import Path
 from stillhouse.data.raw_rows import Reading
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
-from stillhouse.experiment.readiness import check_task, check_writable
+from stillhouse.experiment.readiness import check_out, check_task
 from stillhouse.experiment.streamed_lesson import StreamedLesson
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
@@ -59,7 +59,7 @@ async def label(
     _refuse_overwriting(out, in_use)
     if data is None or loaded.student.ladder is not None:
         check_task(loaded)
-    check_writable(out.parent)
+    check_out(out)
     require_terms(name, loaded.folder)
     # A task that names no ladder may be labelled for whatever its rows are wanted for.
     lesson = StreamedLesson(loaded, whole=data is None) if loaded.student.ladder is not None else None

@@ -31,7 +31,7 @@ from stillhouse.errors import (
     StorageError,
     UserError,
 )
-from stillhouse.experiment.readiness import check_writable
+from stillhouse.experiment.readiness import check_out
 from stillhouse.flow.allowance import Allowance, allowing, piece_of_work
 from stillhouse.flow.app_errors import place_of, told
 from stillhouse.flow.call import encode
@@ -148,7 +148,7 @@ async def run_rows(
     check_run_id(name)
     if out is not None:
         _refuse_overwriting(out, inputs)
-        check_writable(out.parent)
+        check_out(out)
     batch = _Batch(flow, list(_named(read.rows, flow, name, target, models)), session)
     n_before = batch.take_what_is_done(store)
     settings = session.over(TeacherSettings())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stillhouse.errors import ExistsError
-from stillhouse.experiment.readiness import check_writable
+from stillhouse.experiment.readiness import check_out, check_writable
 from stillhouse.flow.allowance import Allowance, allowing
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.user_flow import load_flow
@@ -70,7 +70,10 @@ async def test(
         recorded=RecordedRuns(parts.whole.name, store),
         on_progress=session.on_progress,
     )
-    check_writable(runs if out is None else out.parent)
+    if out is None:
+        check_writable(runs)
+    else:
+        check_out(out)
     sittings = _Sittings(suite_run.n_cases * (2 if baseline_models else 1), session.on_progress)
     suite_run = replace(suite_run, on_progress=sittings.tick)
     n_least = 0 if offline else sittings.n_cases

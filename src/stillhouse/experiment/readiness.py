@@ -16,7 +16,7 @@ from stillhouse.llm.context import tokenizer_file
 from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Source
-from stillhouse.runs import portable_name, storage_errors
+from stillhouse.runs import portable_name, refuse_device, storage_errors
 from stillhouse.student.job import check_rows
 from stillhouse.student.readiness import check_base, check_can_learn, check_folder, check_installed
 from stillhouse.task import Task
@@ -125,6 +125,12 @@ def _why_none(task: Task, splits: Splits) -> str:
     if "validation" in cut_off:
         why = groups_in_the_way(rows, "validation", lambda alone: cut_as_asked(task, alone, named))
     return why or "give some, or change `split` in [data]"
+
+
+def check_out(path: Path) -> None:
+    """`check_writable` for the folder of a file; and raise UserError where a device or a pipe stands in its place."""
+    refuse_device(path)
+    check_writable(path.parent)
 
 
 def check_writable(folder: Path) -> None:

@@ -1,12 +1,16 @@
 """Whether the rows that `label` is to pay for can be learned from, told while they stream by: none of them is kept.
 
-It says what `readiness.check_lesson` says of rows that are held. What only a split would tell is left to `distill`.
+It says what `readiness.check_lesson` says of rows that are held. What only a split would tell is left to `distill`, but
+for rows of so few groups that no split can have its parts.
 """
 
+from stillhouse.data.splits import shares_to_cut
 from stillhouse.errors import UserError
 from stillhouse.experiment.readiness import no_choices_to_answer_with, no_reasons_to_learn
 from stillhouse.records import Example
 from stillhouse.task import Task
+
+_MOST_PARTS = 4
 
 
 class StreamedLesson:
@@ -18,6 +22,8 @@ class StreamedLesson:
         self._without_choices: str | None = None  # the id of the first row that has none
         self._has_reasons = False
         self._classes: set[str] = set()  # two of them: there are several
+        self._groups: set[str] = set()  # as many as parts have to be cut off: there are enough
+        self._n_alone = 0  # rows without a group, each of which may go anywhere
 
     def note(self, row: Example) -> None:
         self._n += 1
@@ -29,6 +35,10 @@ class StreamedLesson:
             self._n_gold += 1
             if len(self._classes) < 2:
                 self._classes.add(row.label)
+        if row.group is None:
+            self._n_alone += 1
+        elif len(self._groups) < _MOST_PARTS:
+            self._groups.add(row.group)
         self._has_reasons = self._has_reasons or bool(row.teacher_rationale or row.extra.get("rationale"))
 
     def check(self) -> None:
@@ -55,3 +65,18 @@ class StreamedLesson:
             )
         if not self._has_reasons:
             no_reasons_to_learn(task)
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        task = self._task
+        named = [part for part in ("validation", "calibration", "test") if getattr(task.data, part) is not None]
+        parts = {"train", *({"validation", "test"} & shares_to_cut(task, named).keys())}
+        n_groups = len(self._groups) + self._n_alone
+        if self._groups and n_groups < len(parts) <= self._n:
+            groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
+            raise UserError(
+                f"{task.path or task.name}: the {self._n:,} rows are in {groups} ({min(self._groups)!r:.80}), rows of "
+                f"one group never straddle a split, and {len(parts)} parts are needed "
+                f"({', '.join(sorted(parts))}); bring rows of more groups, name files of their own in [data], or give "
+                "as `group` what rows really share, as a conversation, a user or a document"
+            )

@@ -5,7 +5,7 @@ turn: its first Action or Final Answer counts, and what a model invents after it
 answer) is dropped. Each mark is looked at once, so reading a reply takes time that grows with its length alone.
 
 An Action may also be one JSON object that names the tool and its input, as LangChain's agents write it:
-`Action: {"action": "add", "action_input": {"a": 1}}`, where the tool "Final Answer" gives the answer.
+`Action: {"action": "add", "action_input": {"a": 1}}`. In both forms the tool "Final Answer" gives the answer.
 """
 
 import json
@@ -132,6 +132,8 @@ def _called(text: str, action: re.Match[str], given: re.Match[str]) -> TextTurn:
     tool = _name(_value(text, action, given.start()))
     if not tool:
         return TextTurn(text)
+    if _plain(tool) == "final answer":  # as if it were a tool
+        return _final(text, given, ())
     end = next((label.start() for label in _labels(text, given.end())), len(text))
     start = min(_value_start(text, given), end)
     if text[start : start + 1] in ("{", "["):

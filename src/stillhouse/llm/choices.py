@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stillhouse.llm.affirmed import affirmed
+from stillhouse.llm.affirmed import BELONGS, OPENERS, affirmed
 from stillhouse.words import UNSPACED
 
 SEVERAL = "ambiguous: the reply names several labels"
@@ -113,6 +113,8 @@ def _typed(text: str) -> str:
     text = re.sub(r"(?<=[^\W\d_])[`´](?=[^\W\d_])", "'", text)
     if text.isascii():
         return text.replace("\t", " ").replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e](?=\s|$)", "?", text)  # the Greek question mark
+    text = re.sub(r"(?<=«)[ \xa0\u202f]|[ \xa0\u202f](?=»)", "", text)
     return re.sub(r"(?<!\d)–(?=\d)", "-", nfc(text.replace("\r\n", "\n").translate(_TYPED)))
 
 
@@ -129,8 +131,15 @@ def _separated(text: str) -> str:
 
 
 _ENDS = ".!,;:。！，、；：।"
-_WRAPPERS = (("**", "**"), ("__", "__"), ("```", "```"), *(pair.split(" ") for pair in ("( )", "[ ]", "{ }", "< >")))
-_QUOTES = ("*", "_", "`", '"', "'")
+_WRAPPERS = (
+    ("**", "**"),
+    ("\\(", "\\)"),
+    ("\\[", "\\]"),
+    ("__", "__"),
+    ("```", "```"),
+    *(pair.split(" ") for pair in ("( )", "[ ]", "{ }", "< >")),
+)
+_QUOTES = ("*", "_", "`", '"', "'", "$")
 
 
 def peeled(text: str) -> list[str]:
@@ -170,6 +179,10 @@ _EVERYDAY = """
 """
 _PROSE = frozenset(_EVERYDAY.split())
 _GOES_ON = re.compile(r", +(?:let|i|we|you|it|the|this|that|a|an|consider|note|here|in|to|both)\b", re.IGNORECASE)
+_FIRST_OF_A_LIST = re.compile(  # "1. It is long."
+    r"[.)] +(?:it|this|that|there|i|you|he|she|they|we|(?:the|my|its?) [\w'-]+ (?:is|are|was|has|have|does))(?!\w)",
+    re.IGNORECASE,
+)
 _ORDINALS = frozenset(("first", "second", "third", "now", "well", "finally", "next", "last"))
 
 
@@ -282,7 +295,7 @@ def _pattern(form: str) -> str:
 
 def _parts(own: Sequence[str]) -> tuple[tuple[str, str, str], ...] | None:
     mark = r"[^\W_]{1,2}|[ivx]{3,5}|[IVX]{3,5}"
-    read = [re.fullmatch(rf"[(\[]?({mark})[.):\]]\s+(\S.*)", _typed(label), re.DOTALL) for label in own]
+    read = [re.fullmatch(rf"[(\[]?({mark})(?:[.):\]]|\s[-=])\s+(\S.*)", _typed(label), re.DOTALL) for label in own]
     parts = tuple((label, match[1], match[2]) for label, match in zip(own, read, strict=True) if match is not None)
     distinct = all(len({part[place].casefold() for part in parts}) == len(own) for place in (1, 2))
     return parts if distinct else None
@@ -298,7 +311,8 @@ def _is_picture(c: str) -> bool:
 
 def _is_short(form: str) -> bool:
     """A number, or a label of one or two letters, such as "C" and "en": easily found where it is not meant."""
-    return (len(form) <= 2 and form.isalnum() and not UNSPACED.match(form)) or _is_number(form)
+    by_syllables = UNSPACED.match(form) is not None or "가" <= form[:1] <= "힣"
+    return (len(form) <= 2 and form.isalnum() and not by_syllables) or _is_number(form)
 
 
 _ROMAN = re.compile(r"[ivx]{2,5}|[IVX]{2,5}")
@@ -333,7 +347,7 @@ def _named(text: str, labels: _Labels) -> ReadLabel:
         return ReadLabel(whole[0], "lenient") if ":" in text and whole else ReadLabel(None, error=NO_LABEL)
     if len(mentions) > _MOST_MENTIONS:
         return ReadLabel(None, error=TOO_LONG)
-    if len({mention.labels for mention in mentions}) > 1:
+    if len({mention.labels for mention in mentions}) > 1 or _behind_another(text, mentions[0], labels):
         return ReadLabel(None, error=SEVERAL)
     if len(mentions[0].labels) > 1:
         return ReadLabel(None, error=CASE_ALONE)
@@ -346,6 +360,15 @@ def _named(text: str, labels: _Labels) -> ReadLabel:
     if not any(mention.sure and _is_given(lower, mention, labels) for mention in mentions):
         return ReadLabel(None, error=UNCERTAIN)
     return ReadLabel(mentions[0].labels[0], "lenient")
+
+
+def _behind_another(text: str, mention: _Mention, labels: _Labels) -> bool:
+    """Whether only openings stand before a label and one of them is another label: "yes no", "Ok, yes, then no"."""
+    words = re.findall(r"\w+", text[max(0, mention.start - _LOOK) : mention.start])
+    others = [any(label not in mention.labels for label in labels.whole(word)) for word in words]
+    return any(others) and all(
+        other or OPENERS.fullmatch(word.lower()) is not None for other, word in zip(others, words, strict=True)
+    )
 
 
 def _mentions(text: str, labels: _Labels) -> list[_Mention]:
@@ -393,12 +416,15 @@ def _mention(text: str, start: int, end: int, found: Sequence[str], labels: _Lab
         sure = _answers(text, start, end)
         if not sure and (everyday or capitals) and (capitals or _runs_on(text, end)):
             return None
+    if form == "1" and _FIRST_OF_A_LIST.match(text, end) and _begins(text, start):
+        sure = False
     if written.casefold() in _ORDINALS and _GOES_ON.match(text, end) and _begins(text, start):
         return None  # "First, let me compare"
     return _Mention(start, end, tuple(found), sure)
 
 
-_COMPARED = re.compile(r"(?:(?<![-=<>\w/\"'])[<>]|[≤≥≈~±≠]|[:=] ?-) ?$")  # ">3" and "Score: - 3"; not "<b>3</b>"
+_NUMBERED = re.compile(r"[^\W\d_]{0,3}\d+(?!\w* ?>)")
+_COMPARED = re.compile(r"(?:(?<![-=<>\w/\"'])[<>]|[<>]=|[≤≥≈~±≠]|[:=] ?-) ?$")  # ">3" and "Score: - 3"; not "<b>3</b>"
 
 
 def _attached_before(text: str, start: int, labels: _Labels) -> bool:
@@ -407,12 +433,12 @@ def _attached_before(text: str, start: int, labels: _Labels) -> bool:
         return False
     before, first = text[start - 1], text[start]
     further = text[start - 2 : start - 1]
+    if _COMPARED.search(text, max(0, start - _LOOK), start) and _NUMBERED.match(text, start):
+        return True
     if first.isdigit():
         if re.search(r"(?:\bminus|\bnegative) $", text[max(0, start - 10) : start], re.IGNORECASE):
             return True
         if text[:start].endswith("- ") and labels.has_negative:
-            return True
-        if _COMPARED.search(text, max(0, start - _LOOK), start) and not re.match(r"\d+ ?>", text[start : start + 9]):
             return True
     if _is_picture(first):
         return _joins_pictures(before, first)
@@ -475,10 +501,14 @@ def _is_flag(pair: str) -> bool:
 # Chinese, Japanese and Thai put no space between words. A label is taken where the words beside it are of those that
 # stand beside an answer; in 熊猫 (panda) the label 猫 (cat) does not stand by itself.
 _JOINED_BEFORE = re.compile(
-    r"(?:(?:答案|标签|標籤|类别|類別|选项|選項)(?:是|为|為)|是|為|为|属于|屬於|选|選|选择|選擇|选项|選項|答案|标签|標籤|类别|類別|归为|即|は|が|คือ|เป็น|ตอบ|一个|一個|一封|一条)$"
+    r"""(?:(?:答案|标签|標籤|类别|類別|选项|選項)(?:是|为|為)|是|為|为|属于|屬於|选|選|选择|選擇|选项|選項|答案|标签|標籤|类别|類別|選択肢|归为
+    |即|は|が|คือ|เป็น|ตอบ|一个|一個|一封|一条)$""",
+    re.VERBOSE,
 )
 _JOINED_AFTER = re.compile(
-    r"(?:的(?!\w)|[分星点點](?!\w)|类(?!\w)|類(?!\w)|是正确|是对的|吧(?!\w)|因为|因為|です(?!か)|でした|だ(?!\w)|である|입니다|이다|예요|이에요|임(?!\w)|ครับ|ค่ะ|เพราะ)"
+    rf"""(?:的(?!\w)|[分星点點](?!\w)|类(?!\w)|類(?!\w)|(?:类别|類別)(?!\w)|是正确|是对的|吧(?!\w)|因为|因為|です(?!か)|でした
+    |だ(?!\w)|である|{BELONGS}|입니다|이다|예요|이에요|임(?!\w)|ครับ|ค่ะ|เพราะ)""",
+    re.VERBOSE,
 )
 
 
@@ -488,15 +518,16 @@ _LEADS = re.compile(
     r"""(?:^|[\n:=>|→⇒✅✔]|[.;!?)]\s|\s[-–—])[\s*_`"'(\[{<]*$
     |(?<!\w)(?:is|be|as|answer|option|choice|label|grade|class|category|rating|score|level|rank|number|letter|type
     |select|selected|choose|chose|chosen|pick|picked|say|it's|that's|go\ with|going\ with|give\ it|rate\ it|rated
-    |would\ be|ist|lautet|est|es|é|è|это|ответ|respuesta|réponse|antwort|risposta|resposta|cevap|الإجابة)
-    \s*(?:the\s+|a\s+|an\s+)?(?:answer\s+|option\s+|choice\s+|label\s+|letter\s+|class\s+|grade\s+)?[\s*_`"'(\[{<]*$
+    |would\ be|(?:it|this|that)\ (?:to|as|at|under)|ist|lautet|est|es|é|è|это|ответ|respuesta|réponse|antwort
+    |risposta|resposta|cevap|الإجابة|الصحيحة|هي|هو)
+    \s*(?:(?:the|an?|la|le|el|die|der|das)\s+)?(?:answer\s+|option\s+|choice\s+|label\s+|letter\s+|class\s+|grade\s+)?[\s*_`"'(\[{<]*$
     |(?<!\w)(?:so|therefore|thus|hence|then|yes|ok|okay|sure),?\s+[*_`"'(\[{<]*$
-    |(?:是|为|為|选|選|案|项|項|は|คือ|ตอบ|정답은|답은)[\s*_`"'(\[{<]*$
+    |(?:是|为|為|选|選|案|项|項|肢|は|คือ|ตอบ|정답은|답은)[\s*_`"'(\[{<]*$
     |\\(?:boxed|text|textbf|mathrm|mathbf)[({]$""",
     re.IGNORECASE | re.VERBOSE,
 )
 _CLOSES = re.compile(
-    r"""[*_`"')\]}>]*(?:$|\n|[.,;:!?)|<。，、！；：](?!\d)|\s*\||\s*[-–—]\s|\s+\(
+    r"""[*_`"')\]}>$\\]*(?:$|\n|[.,;:!?)|<。，、！；：](?!\d)|\s*\||\s*[-–—]\s|\s+\(
     |\s+(?:because|since|as|due|given|based|and|or|nor|stars?|points?|out|porque|weil|parce|потому|puisque|denn)(?!\w)
     |\s+(?:is|was|would\ be|seems)\s+(?:the\s+|my\s+)?(?:final\s+)?
     (?:correct|right|best|answer|most|only|appropriate)(?!\w)
@@ -526,10 +557,11 @@ def _begins(text: str, start: int) -> bool:
 # Denials
 
 _DENIALS = re.compile(
-    r"""n't(?!\w)|[≠¬∉]|!=|(?:^|\s)!\s*$|[不没沒无無未否勿]|非(?!常)|ไม่|[❌✗✘✖🚫]|(?<!\w)(?:
+    r"""n't(?!\w)|[≠¬∉]|!=|<>|=?/=|\\neq?(?![a-z])|\\not(?![a-z])|(?:^|\s)!\s*$|[不没沒无無未否勿]|非(?!常)|ไม่|[❌✗✘✖🚫]|(?<!\w)(?:
     not|no|never|neither|nor|none|without|cannot|nothing|nobody|hardly|scarcely|barely|unlikely|rather\ than
     |instead\ of|other\ than|except|excluding|anything\ but|everything\ but|far\ from|opposite|unlike|zero|devoid
-    |fails?\ to|lacks?|non|whether|if|unless|wrong|incorrect|incorrectly|false|mistake|mistaken|unsure|unclear|doubt
+    |fails?\ to|lacks?|non|nein|nope|いいえ|아니요|아니오|whether|if|unless|wrong|incorrect|incorrectly|false
+    |mistake|mistaken|unsure|unclear|doubt
     |doubtful|isnt|arent|wasnt|dont|doesnt|didnt|cant|wont|wouldnt|aint|less\ likely
     |nunca|ni|sin|tampoco|ning[uú]n|pas|jamais|aucune?|sans|nicht|kein\w*|mitnichten|kaum
     |nullement|nada\ de|вряд\ ли|nije|nav|bukanlah|degil|ddim|weder|ohne|nie|niemals|né|senza|não
@@ -547,17 +579,18 @@ _VERB = re.compile(
     r"|ist|sind|war|wäre|kann|trifft|est|sont|es|é|è|jest|är|er|olmayan)(?!\w)"
 )
 _DENIED_AFTER = re.compile(
-    rf"""[*_`"')\]}}>]*\s*(?:
+    rf"""[*_`"')\]}}>|]*\s*(?:
     (?:does|do|did|is|are|was|were|has|ca|could|would|should|wo)n't
     |cannot(?!\w)|free(?!\w)|değil|yok(?!\w)|ではな|じゃな|でな|で(?:は|も)?あり?ませ|이\s?아|가\s?아|아니|아닙|不是|不对|नहीं|nahi(?!\w)
-    |[:=?？]\s*(?:no|not|false|none|nein|non|нет|不|否|0)(?!\w|[.,]\d)|[:=]?\s*[❌✗✘✖🚫]
+    |[:=?？]\s*(?:no|n|not|false|none|nein|non|нет|いいえ|아니[요오]|不是?|否|错误?|錯誤?|違|×|0)(?!\w|[.,]\d)|[:=]?\s*[❌✗✘✖🚫]
     |[-–—(,.!]\s*(?:no|not|nope|false|nein|нет|не|{_WRONG})\W*$)""",
     re.VERBOSE,
 )
 _UNSURE = re.compile(
-    r"""(?:(?<!\w)not|n't)\s+(?:\w+\s+)?(?:sure|certain|clear)(?!\w)|(?<!\w)(?:unsure|uncertain|undecided)(?!\w)
+    r"""(?:(?<!\w)not|n't)\s+(?:\w+\s+)?(?:sure|certain|clear)(?!\w)|(?<!\w)(?:unsure|uncertain|undecided
+    |i\ (?:abstain|decline|pass)|no\ opinion)(?!\w)
     |(?<!\w)(?:can(?:no|')t|could(?:\ not|n't)|unable\ to|hard\ to|difficult\ to|impossible\ to|do(?:\ not|n't))
-    \ (?:really\ )?(?:say|tell|decide|determine|judge|answer|know|classify)
+    \ (?:really\ )?(?:say|tell|decide|determine|judge|answer|know|classify)(?:\ (?:this|that|it|(?:the|your)\ \w+))?
     (?=\W*(?:$|[.!;,\n])|\ (?:if|for\ sure|wh\w+)(?!\w))
     """,
     re.VERBOSE,
@@ -592,7 +625,7 @@ def _denied(lower: str, mention: _Mention) -> bool:
     clause = re.split(r"[,;\n。，；]|[.!?](?=\s|$)", after, maxsplit=1)[0]
     if _DENIED_AFTER.match(after.partition("\n")[0]) is not None:
         return True
-    if _UNSURE.search(_SENTENCE.split(after, maxsplit=1)[0]) is not None:
+    if _UNSURE.search(_SENTENCE.split(after.lstrip(".)]*_: "), maxsplit=1)[0]) is not None:
         return True
     said = clause.lstrip("*_`\"')]}> ")
     return _VERB.match(said) is not None and (
@@ -638,6 +671,8 @@ def _with_letter(text: str, read: ReadLabel, labels: _Labels) -> ReadLabel:
         return ReadLabel(None, error=SEVERAL)
     lettered = _LETTERED.match(text)
     if read.label is not None and labels.by_letter is not None:
+        if lettered is not None and (lettered[1] or lettered[2]).lower() not in {*labels.by_letter, *"ivx"}:
+            return ReadLabel(None, error=CONTRADICTED)  # "d) Paris", where there are three choices
         for mark in _marks_beside(text, labels):
             if _of_mark(mark, labels) not in (None, read.label):
                 return ReadLabel(None, error=CONTRADICTED)  # "Rome (a)" and "2. Paris", where Paris is the first choice

@@ -201,7 +201,7 @@ class ToolCallPieces:
 def _id(value: Any) -> str:
     if type(value) is int:
         return str(value)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and value.strip() else ""
 
 
 def _text(function: dict[str, Any]) -> str:

@@ -57,8 +57,8 @@ _LOOSE = (  # what begins a block where nothing is marked as asked for; text may
     rf"^{_QUOTE}(?:{_BOLD}{_B}*+{_WORD}?|{_WORD}){_B}*+[#＃]?(?:{_BOXED}|(?P<number>\d{{1,9}}){_OF})"
     rf"(?=[题題项項个個]?{_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
     rf"^{_QUOTE}{_IN_BRACKETS}{_ENDS}",
-    # A word of any language, but for those that number what is within an answer: "Frage 1: text"
-    rf"^{_QUOTE}{_BOLD}?(?!{_STEP})(?:[^\W\d_]{{2,20}}|(?-i:[A-Z])){_B}*+(?P<number>\d{{1,9}}){_OF}"
+    # A word of any language, but for those that number what is within an answer: "Frage 1: text", "## 问题 1"
+    rf"^{_QUOTE}{_BOLD}?(?:[#＃]{{1,6}}{_B}*+{_BOLD}?)?(?!{_STEP})(?:[^\W\d_]{{2,20}}|(?-i:[A-Z])){_B}*+(?P<number>\d{{1,9}}){_OF}"
     rf"(?={_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
     # "## Task One", "**IV.**", "Task Four: text", "Aufgabe IV:", "First task:"
     rf"^{_QUOTE}{_BOLD}?{_B}*+[#＃]{{1,6}}{_B}*+{_BOLD}?{_B}*+(?:{_WORD}{_B}*+){{0,2}}{_SPELLED}{_OF}{_ENDS}",
