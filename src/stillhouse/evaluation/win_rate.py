@@ -311,7 +311,8 @@ def decide_win_rate(
     needed = rows_for_win_rate(rate.value, winning.variance, margin, level) if answer == "cannot tell" else None
     people = f", {winning.tally.n} of them judged by people" if winning.by == "people, judge corrected" else ""
     wins = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
-    seen = f"{wins}, at least {lower + 0.5:.1%} with {confidence(level)} confidence, and {line:.1%} has to be shown"
+    end = f"at most {bounds.upper(level):.1%}" if answer == "fail" else f"at least {lower + 0.5:.1%}"
+    seen = f"{wins}, {end} with {confidence(level)} confidence, and {line:.1%} has to be shown"
     unit = "rows judged by people" if winning.by != "judge" else "judged rows"
     tells = needed is not None and needed > winning.tally.n
     more = f"; about {needed} {unit} would tell, if the rate stays" if tells else ""

@@ -44,8 +44,10 @@ def _reasons(result: Result) -> Iterator[str]:
     bounds = {bound.arm: bound.sentence for bound in result.money.bounds} if result.money else {}
     for even in key_break_evens(result):
         if _break_even(result, even) is None:
-            sentence = f"{even.sentence.rstrip('.')}; {bounds[even.arm]}" if even.arm in bounds else even.sentence
-            yield f"{sentence[0].upper()}{sentence[1:].rstrip('.')}."
+            sentence, bound = even.sentence.rstrip("."), bounds.get(even.arm, "")
+            if bound not in sentence:  # the sentence of a run that an earlier version made
+                sentence = f"{sentence}; {bound}"
+            yield f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _score(result: Result, arm: ArmResult) -> Tile:

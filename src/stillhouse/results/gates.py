@@ -16,6 +16,7 @@ class ClassGate:
 
     `p` is against "worse by the margin or more". A class that is not `tested` is too rare to be shown as good: it need
     not pass, and can only fail. `none_right`: the arm is right on none of its rows, and the other arm on some.
+    `upper_bound`: of a class that fails, what its difference is at most, corrected as the answer is.
     """
 
     label: str
@@ -24,6 +25,7 @@ class ClassGate:
     answer: GateAnswer
     tested: bool = True
     none_right: bool = False
+    upper_bound: float | None = None
 
 
 @record
