@@ -60,7 +60,8 @@ class RowsPlan:
     def lines(self) -> list[str]:
         """A line for the whole, one for the classes, one for a cascade; and what is unusual about this run."""
         margin = f"margin {100 * self.margin:g} points"
-        lines = [f"rows for the gate: {self.n_test:,} test rows here, about {self.needed:,} needed ({margin})"]
+        rows = "1 test row" if self.n_test == 1 else f"{self.n_test:,} test rows"
+        lines = [f"rows for the gate: {rows} here, about {self.needed:,} needed ({margin})"]
         if self.n_groups:
             planned = "planned for such, whose rows differ apart; if alike, more"
             lines.append(f"  in {self.n_groups:,} groups: {planned}")
