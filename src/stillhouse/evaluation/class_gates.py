@@ -20,6 +20,7 @@ from stillhouse.numbers import points_in_sentence
 from stillhouse.results.gates import ClassGate
 
 ClassRule = Literal["all", "pooled", "none"]
+MOST_NAMED = 5  # classes without an answer that a sentence names
 MIN_CLASS_ROWS = 5  # under the rule "all", a class with fewer rows need not pass: nothing could be shown of it
 
 
@@ -109,10 +110,12 @@ def classes_in_words(
     """What the classes did, as the end of a sentence; "" where none was looked at. `margin`: within a class."""
     words = []
     good, right = ("near", "as the teacher") if yardstick else ("good", "right")
-    held_up = [gate for gate in gates if gate.answer == "fail" or (gate.tested and gate.answer != "pass")]
-    if held_up:
+    failing = [gate for gate in gates if gate.answer == "fail"]
+    unsure = [gate for gate in gates if gate.tested and gate.answer == "cannot tell"]
+    if held_up := [*failing, *unsure[:MOST_NAMED]]:
+        more = f" and {len(unsure) - MOST_NAMED} more that cannot tell" if len(unsure) > MOST_NAMED else ""
         listed = ", ".join(f"{gate.label} ({_class_answer(gate, margin, yardstick)})" for gate in held_up)
-        words.append(f"classes that do not pass: {listed}")
+        words.append(f"classes that do not pass: {listed}{more}")
     if len(parts.pool) > 1:
         n = sum(gate.difference.n for gate in gates if gate.label in parts.pool)
         together = "are tested together" if parts.tested else "are not tested one by one"
