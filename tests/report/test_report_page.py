@@ -220,6 +220,11 @@ def test_the_arms_that_carry_the_verdict_are_the_best_prompt_and_the_chosen_one(
         PROMPT,
         CASCADE,
     ]
+    kept = replace(full().verdict, kind="keep prompt", chosen=PROMPT)
+    assert [arm.name for arm in key_arms(replace(full(), verdict=kept))] == [
+        PROMPT,
+        ENCODER,
+    ]  # whom its sentence is about
     assert key_arms(smallest()) == []
 
 

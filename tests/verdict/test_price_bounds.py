@@ -31,7 +31,7 @@ NEW_LABELS = VOLUME | {"label_usd": 0.01}  # 1,000 training, 100 validation, 400
         # the prompt's model goes after 16 days: (9 x 16 - 19) / (24 x 16)
         ("cascade", 0.01, NEW_LABELS | {"prompt_retires": date(2026, 10, 17)}, f"cascade pays off if its machine costs under $0.33 an hour{KEPT}"),
         ("linear", 0.01, VOLUME | {"label_usd": 10.0}, "linear does not pay off at any price of its machine"),
-        ("cascade", None, NEW_LABELS, f"cascade pays off if an hour of its machine costs less than 38 calls of prompt, and $0.0022 besides{KEPT}"),
+        ("cascade", None, NEW_LABELS, f"cascade pays off if an hour of its machine and $0.0022 cost less than 38 calls of prompt{KEPT}"),
         ("linear", 0.01, VOLUME | {"least_saving_usd": 2190.0}, "linear pays off if its machine costs under $0.25 an hour"),  # (12 x 365 - 2,190) / 8,760
         ("linear", 0.01, VOLUME | {"retrain_days": 30}, None),  # what new gold labels cost is not known
         ("linear", 0.01, {"machine_usd_per_hour": 1.0}, None),

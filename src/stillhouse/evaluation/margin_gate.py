@@ -77,6 +77,7 @@ def decide_gate(
         against=against,
         difference=pairs.estimate(level),
         lower_bound=lower,
+        upper_bound=upper,
         margin=margin,
         level=level,
         rows_needed=needed,

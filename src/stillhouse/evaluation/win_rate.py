@@ -322,6 +322,7 @@ def decide_win_rate(
         against=names[1],
         difference=Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method),
         lower_bound=lower,
+        upper_bound=bounds.upper(level) - 0.5 if answer == "fail" else None,
         margin=margin,
         level=level,
         rows_needed=needed,

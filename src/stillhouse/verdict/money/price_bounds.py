@@ -67,9 +67,11 @@ def price_bound(material: Material, judged: JudgedArm, prompt: JudgedArm, start:
         return PriceBound(name, f"{name} pays off if a call of {prompt.arm.name} costs over {least}{notes}")
     calls = account.prompt_calls / account.machine_hours
     n = count(calls) if calls >= 10 else f"{calls:.2g}"
-    hour = f"an hour of its machine costs less than {n} calls of {prompt.arm.name}"
-    other = f", and {usd_in_sentence(account.other_usd / account.machine_hours)} besides" if account.other_usd else ""
-    return PriceBound(name, f"{name} pays off if {hour}{other}{notes}")
+    hour = "an hour of its machine costs"
+    if account.other_usd:
+        hour = f"an hour of its machine and {usd_in_sentence(account.other_usd / account.machine_hours)} cost"
+    sentence = f"{name} pays off if {hour} less than {n} calls of {prompt.arm.name}{notes}"
+    return PriceBound(name, sentence)
 
 
 def account_of(material: Material, judged: JudgedArm, start: date, *, prompt_is_priced: bool) -> Account | None:
