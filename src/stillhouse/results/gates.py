@@ -43,10 +43,10 @@ class WayGate:
 class GateResult:
     """May an arm replace the arm `against`? `difference` is the arm's score minus the other's, on the same rows.
 
-    `lower_bound` is one-sided at `level`. `upper_bound` is there where all rows together fail, and is what they fail by:
-    one-sided, at `level` over all the ways in which a gate can fail. `p` is against "worse by the margin or more, overall or in a class".
-    `p_better` is against "not better": below half of 1 - level the arm is shown to be better, as the two-sided interval
-    of `difference` has it. None: written by a version that did not test it.
+    `lower_bound` is one-sided at `level`. `upper_bound`: where all rows together fail, what they fail by, one-sided at
+    `level` over all the ways in which a gate can fail. `p` is against "worse by the margin or more, overall or in a
+    class". `p_better` is against "not better": below half of 1 - level the arm is shown to be better, as the two-sided
+    interval of `difference` has it. None: written by a version that did not test it.
     `rows_needed`: test rows for a pass with power 0.8, if differences and discordance stay as they were seen.
     It is None where the answer is known already, or where no number of rows would do.
 
