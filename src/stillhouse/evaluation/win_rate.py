@@ -310,7 +310,7 @@ def decide_win_rate(
     low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
     needed = rows_for_win_rate(rate.value, winning.variance, margin, level) if answer == "cannot tell" else None
     people = f", {winning.tally.n} of them judged by people" if winning.by == "people, judge corrected" else ""
-    wins = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
+    wins = f"{names[0]} has a win rate of {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
     end = f"at most {bounds.upper(level):.1%}" if answer == "fail" else f"at least {lower + 0.5:.1%}"
     seen = f"{wins}, {end} with {confidence(level)} confidence, and {line:.1%} has to be shown"
     unit = "rows judged by people" if winning.by != "judge" else "judged rows"
