@@ -108,7 +108,7 @@ def _facts(
         facts.append(f"{prompt.retirement}: its successor is another prompt, to be measured anew")
     if few_shot is not None and few_shot.helps and few_shot.money.net is not None and _brings(few_shot.money) is False:
         facts.append(f"{few_shot.name} helps, and is not worth its money: {in_words(few_shot.money.net)}")
-    facts += [f"{student.name} {student.gate_sentence}" for student in students]
+    facts += [_gate_said(student) for student in students]
     for student in students:
         if student.gate == "pass" and student is not taken:
             facts.append(f"{student.name} is not taken: {_refused_by_money(student) or _brings_less(student, taken)}")
@@ -118,6 +118,12 @@ def _facts(
         why = why_no_cascade(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
         facts.append(f"no cascade: {why}")
     return facts
+
+
+def _gate_said(student: StudentEvidence) -> str:
+    """The gate's sentence; it is the gate that cannot tell, and not the student."""
+    who = f"{student.name}: the gate" if student.gate_sentence.startswith("cannot tell") else student.name
+    return f"{who} {student.gate_sentence}"
 
 
 def _stands_elsewhere(cascade: CascadeEvidence, prompt: PromptEvidence, to_beat: PromptEvidence) -> str:
@@ -289,7 +295,10 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
             seen = f"agrees with it to no more than {agreeing(best.difference)}"
         lost = f", and {_in_classes('fails', best.failing_classes)}" if _fails_in_a_class_alone(best) else ""
         why = f"the best student, {best.name}, {seen} on the same rows{lost}"
-        changes, buy = ("a stronger base model", "many times the training rows"), "no rows"
+        more = "many times the training rows"
+        if _fails_in_a_class_alone(best) and best.failing_classes:
+            more = _in_classes("more training rows", best.failing_classes)
+        changes, buy = ("a stronger base model", more), "no rows"
         if best.climb is not None:
             buy += _no_more_rows(best, prompt)
     sentence = f"Keep the {prompt.name}: {why}."
