@@ -18,6 +18,7 @@ class Doubt(IntEnum):
     OTHERS_DIFFER = auto()  # the rows without a label are not like those that score
     NOT_TRAFFIC = auto()  # rows stand for several calls, and count once
     TEST_ROWS_LEFT_OUT = auto()  # test rows have no label that can be used
+    CALIBRATION_ROWS_LEFT_OUT = auto()  # rows that would choose a cascade's threshold have no label that can be used
     QUERIES_DO_NOT_RUN = auto()  # labels are queries that do not run
     LOOKED_AT = auto()  # other plans have looked at these rows
     NEAR_COPIES = auto()  # test rows resemble training rows

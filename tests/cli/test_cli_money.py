@@ -32,7 +32,7 @@ USAGE = {
     "written_input_tokens": 200,
     "reasoning_tokens": 80,
 }
-LABELS = (150 + 20) * 0.05  # training and validation rows, of 200
+LABELS = (200 + 80) * 0.05  # training, validation and calibration rows are 200, test rows 80
 PER_CALL = (200 * 2.0 + 600 * 0.5 + 200 * 2.5 + 100 * 8.0) / 1e6
 WORDS = {"good": ("lovely", "bright", "warm", "kind"), "bad": ("awful", "grim", "cold", "rude")}
 

@@ -1,5 +1,6 @@
 """How many graded rows, or groups, a pass takes: against closed forms, the definition, and in simulation."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stillhouse.evaluation.bound_power import Moments, groups_needed, moments, power_of_bound
+from stillhouse.evaluation.bound_power import Moments, expected, groups_needed, moments, power_of_bound
 from stillhouse.evaluation.bounded import p_value, worst_case_means
 from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.results.row_result import RowResult
@@ -99,3 +100,17 @@ def test_planned_groups_pass_about_four_times_in_five(largest, differ, alike, ma
         sums, sizes = draw(np.random.default_rng([1, trial]), n)
         passed += p_value(worst_case_means(sums, sizes, -1.0, float(cap)), -margin) < 1 - LEVEL
     assert 0.70 <= passed / 200 <= 0.92
+
+
+def test_what_groups_are_before_anything_is_measured_is_what_every_outcome_weighs():
+    """By the definition: all outcomes of all rows, each with its chance, of three kinds of groups that come equally often."""
+    sizes, margin, chances = [1, 2, 4], 0.05, {1: 0.02, -1: 0.07, 0: 0.91}
+    values, weights = [], []
+    for size in sizes:
+        for outcome in itertools.product(chances, repeat=size):
+            values.append(sum(outcome) + margin * size)
+            weights.append(math.prod(chances[one] for one in outcome) / len(sizes))
+    mean = np.average(values, weights=weights)
+    variance, third = (np.average((np.array(values) - mean) ** power, weights=weights) for power in (2, 3))
+    found = expected(np.array(sizes, float), margin, chances[1], chances[-1])
+    assert (found.mean, found.variance, found.third) == pytest.approx((mean, variance, third))

@@ -1,5 +1,6 @@
 """Which classes are tested, which are tested together, and how each can pass and fail."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from stillhouse.evaluation.class_gates import too_rare
-from stillhouse.evaluation.exact import exact_p
+from stillhouse.evaluation.exact import exact_lower, exact_p
 from stillhouse.evaluation.margin_gate import decide_gate, rows_of_a_class
 from stillhouse.results.row_result import RowResult
 
@@ -67,7 +68,7 @@ def test_rare_classes_do_not_hold_up_a_good_student():
 def test_a_rare_class_that_is_lost_fails_the_gate_by_itself():
     """30 rows are too few to pass, and enough to fail."""
     found = gate({"common": (40, 10, 1950), "rare": (0, 25, 5), "rarer": (0, 0, 20)})
-    assert found.answer == "fail" and "rare (fail, n = 30)" in found.sentence
+    assert found.answer == "fail" and "rare (fail, n = 30: " in found.sentence
     assert gate({"common": (40, 10, 1950), "rare": (0, 25, 5), "rarer": (0, 0, 20)}, classes="none").answer == "pass"
 
 
@@ -146,3 +147,23 @@ def test_the_rows_planned_for_classes_pass_in_four_of_five_cases(n_classes):
         for _ in range(150)
     )
     assert 0.72 <= passed / 150 <= 0.95
+
+
+def test_a_failure_shows_the_bound_that_makes_it_true():
+    """What fails is worse by more than the margin at most, in the class where it does; a mean that does not fail is never said to."""
+    whole = gate({"a": (0, 60, 340)})
+    assert re.match(
+        r"fails: the student is -15.0 points against the teacher on 400 rows, at most (-1[12]\.\d) with", whole.sentence
+    )
+    assert "with 95% confidence, beyond the margin of 5;" in whole.sentence
+    lost = gate({"a": (10, 10, 880), "b": (0, 20, 20), "c": (0, 3, 3)})
+    assert lost.sentence.startswith(
+        "fails in a class: the student is -2.4 points against the teacher on 946 rows, at least "
+    )
+    of_class = next(part for part in lost.per_class if part.label == "b")
+    assert of_class.upper_bound < -MARGIN and "b (fail, n = 40: -50.0 points, at most -" in lost.sentence
+    # the correction over all tests stands in the bound: it is further from the mean than the class's own
+    assert of_class.upper_bound > -exact_lower(20, 0, 40, 0.95) and ", beyond 5)" in lost.sentence
+    assert [part.upper_bound for part in lost.per_class if part.answer != "fail"] == [None] * (len(lost.per_class) - 1)
+    agrees = gate({"a": (0, 60, 340)}, yardstick=True)
+    assert "to 85.0% on 400 rows, at most 8" in agrees.sentence

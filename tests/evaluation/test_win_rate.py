@@ -63,7 +63,10 @@ def test_what_a_published_draw_shows_and_what_it_does_not():
         decide_win_rate(found, margin=0.08, whose="by people"),
     )
     assert (close.answer, wide.answer) == ("cannot tell", "pass")
-    assert "wins 50.3% against the teacher on 179 rows, by people, at least 43.9% with 95% confidence" in close.sentence
+    assert (
+        "has a win rate of 50.3% against the teacher on 179 rows, by people, at least 43.9% with 95% confidence"
+        in close.sentence
+    )
     assert close.rows_needed == rows_for_win_rate(90 / 179, 90 * 89 / 179**2, 0.05) > 179
     assert f"about {close.rows_needed} rows judged by people would tell" in close.sentence
 

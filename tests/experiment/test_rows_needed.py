@@ -9,6 +9,7 @@ import pytest
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.splits import load_splits
 from stillhouse.evaluation.margin_gate import rows_needed
+from stillhouse.evaluation.win_rate import rows_for_win_rate
 from stillhouse.experiment.looks import Plan
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.rows_needed import rows_plan
@@ -100,3 +101,37 @@ def test_without_gold_the_rows_are_planned_for_agreement(tmp_path):
     assert f"about {plan.needed:,} needed" in plan.lines[0]
     assert plan.lines[1] == "  no test row has gold, so agreement with the prompt counts"
     assert all(len(line) <= 80 for line in plan.lines)
+
+
+def test_groups_and_scores_in_between_are_planned_by_the_bound_that_decides_on_them(tmp_path):
+    """As if both stood alone and were right or wrong, four of five runs with as many rows would not tell."""
+
+    def plan(more, task="", of="choice", labels='labels = ["good", "bad"]\n', **columns):
+        rows = [
+            {"id": str(n), "input": f"row {n}", "label": "good" if n % 3 else "bad"}
+            | {name: value(n) for name, value in columns.items()}
+            for n in range(900)
+        ]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (tmp_path / "task.toml").write_text(
+            f'[task]\nname = "mood"\ninstruction = "?"\noutput = "{of}"\n{labels}{task}'
+            f'[data]\ntrain = "rows.jsonl"\n{more}[gate]\nmargin = 0.05\nclasses = "none"\n'
+        )
+        return rows_plan(tmp_path)
+
+    alone = plan("")
+    assert (alone.needed, alone.n_groups, alone.graded) == (298, None, False) and len(alone.lines) == 2
+    grouped = plan("", group=lambda n: f"chat {n // 3}")
+    assert grouped.n_groups == 60 and grouped.needed == 426  # 242 of 300 simulated students passed
+    assert grouped.lines[0].startswith("rows for the gate: 180 test rows here, about 426 needed (")
+    assert grouped.lines[1] == "  in 60 groups: planned for such, whose rows differ apart; if alike, more"
+    # in groups of 3, for a harm of 2 % at 96 %: 3.22 / log(1 + 0.02 / 0.98) x 3
+    assert grouped.fewest_calibration == 478 and alone.fewest_calibration == 160
+    wide = plan("group_cap = 12\n", group=lambda n: f"chat {n // 30}")
+    assert wide.needed > grouped.needed and wide.n_test == 12 * wide.n_groups  # what the cap leaves is what there is
+    graded = plan("", 'metric = "rouge_l"\n', of="text", labels="")
+    assert graded.graded and graded.needed > alone.needed
+    assert graded.lines[1] == "  as if scores differed wholly on 10% of the rows; if by less, fewer"
+    judged = plan("", 'metric = "win_rate"\n', of="text", labels="")
+    assert judged.needed == rows_for_win_rate(0.5, 0.25, 0.05, 0.96) and not judged.graded
+    assert max(len(line) for plan in (grouped, wide, graded, judged) for line in plan.lines) <= 80

@@ -29,7 +29,7 @@ def test_rows_that_the_teacher_answers_otherwise_are_named_with_the_answer():
 @pytest.mark.parametrize(("n_gold", "n_others"), [(100, 9), (9, 100), (100, 1)])
 def test_few_rows_cannot_tell(n_gold, n_others):
     [said] = how_others_differ([*rows(n_gold, gold="a"), *rows(n_others, gold=None, length=500)], has_teacher=True)
-    assert "cannot be told" in said and f"{n_others} rows without" in said
+    assert "cannot be told" in said and f"({n_others} row" in said
 
 
 def test_where_every_row_has_gold_nothing_is_said():

@@ -131,6 +131,27 @@ def test_one_row_without_gold_does_not_take_the_gold_from_the_others(project, n_
     folder = project(train=60, gold=lambda i: i < n_gold)
     material = asyncio.run(prepare(load_task(folder), Session()))
     assert (material.learn_from, shape(material)) == (source, [(source, "", learned)])
+    unused = [warning for warning in material.warnings if "not learned: it takes 16" in warning]
+    assert len(unused) == (0 < n_gold < 16)
+
+
+def test_gold_that_nobody_learns_or_is_held_by_is_said(project):
+    """Without validation rows that have gold, gold training rows are learned from the teacher; calibration rows without gold promise nothing."""
+    folder = project(train=60)
+    text = (folder / "task.toml").read_text()
+    (folder / "task.toml").write_text(
+        text.replace('test = "test.jsonl"', 'test = "test.jsonl"\ncalibration = "calibration.jsonl"')
+    )
+    write_examples(folder / "validation.jsonl", rows("validation", 20, gold=lambda i: False))
+    write_examples(folder / "calibration.jsonl", rows("validation", 20, gold=lambda i: i < 19)[10:])
+    material = asyncio.run(prepare(load_task(folder), Session()))
+    said = " | ".join(material.warnings)
+    assert (
+        material.learn_from == "teacher"
+        and "60 of 60 train rows have gold labels, which are not learned: no validation row" in said
+    )
+    assert "1 of 10 calibration rows has no usable gold label and was left out" in said
+    assert len(material.splits.calibration) == 9
 
 
 def test_mixed_learns_gold_where_there_is_gold_and_asks_the_teacher_for_the_rest_alone(project):
@@ -151,7 +172,7 @@ def test_one_test_row_without_gold_does_not_change_what_the_others_are_scored_ag
     write_examples(folder / "test.jsonl", rows("test", 30, gold=lambda i: i < n_gold))
     material = asyncio.run(prepare(load_task(folder), Session()))
     assert (material.scored_against, len(material.splits.test)) == (scored, n)
-    left_out = [warning for warning in material.warnings if "test rows have no usable gold label" in warning]
+    left_out = [warning for warning in material.warnings if "no usable gold label" in warning]
     assert len(left_out) == (0 < n_gold < 30)
 
 

@@ -188,7 +188,7 @@ def test_no_tile_is_unknown_and_what_is_left_out_is_said_with_its_reason():
     ]
     assert left_out(result)[0] in html_text(render(result))
     without_parts = replace(result, money=replace(result.money, call_parts=()))
-    assert f"What a call of {PROMPT} costs is not known: no price is known." in left_out(without_parts)
+    assert f"No price is known for a call of {PROMPT}." in left_out(without_parts)
     timed = replace(without_parts, arms=(replace(unpriced, latency_p50_s=0.25), *others))
     assert [(tile.label, tile.figure) for tile in key_tiles(timed)][2] == (
         f"{PROMPT}, time per call",
@@ -220,6 +220,11 @@ def test_the_arms_that_carry_the_verdict_are_the_best_prompt_and_the_chosen_one(
         PROMPT,
         CASCADE,
     ]
+    kept = replace(full().verdict, kind="keep prompt", chosen=PROMPT)
+    assert [arm.name for arm in key_arms(replace(full(), verdict=kept))] == [
+        PROMPT,
+        ENCODER,
+    ]  # whom its sentence is about
     assert key_arms(smallest()) == []
 
 

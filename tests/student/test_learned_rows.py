@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from stillhouse.commands import evaluate
+from stillhouse.errors import UserError
 from stillhouse.records import Example
 from stillhouse.student import train_student
-from stillhouse.student.learned_rows import BYTES, fingerprints, learned_among
+from stillhouse.student.learned_rows import BYTES, CALIBRATION, fingerprints, learned_among
 from stillhouse.task import Task
 
 MOOD = Task("mood", "?", "choice", ("good", "bad"))
@@ -60,6 +62,19 @@ def test_evaluate_refuses_rows_that_were_learned_unless_told_and_then_says_so(fo
     assert done.code == 0 and any(said.startswith("measured anyway: 20 of 30") for said in done.json["warnings"])
     fresh = stillhouse("evaluate", folder, written(rows(100, 12)), "--json")
     assert fresh.code == 0 and not any("learned" in said for said in fresh.json["warnings"])
+
+
+def test_a_cascade_is_not_measured_on_the_rows_that_chose_its_threshold(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "folder_of_student", lambda name: folder)
+    (tmp_path / CALIBRATION).write_bytes(fingerprints(rows(100, 8)))
+    name, mixed = f"cascade:{tmp_path}", rows(107, 4)
+    with pytest.raises(
+        UserError, match=r"1 of 4 rows is among .* was chosen by, or its threshold \(the first is r107\)"
+    ):
+        evaluate._learned(name, mixed, anyway=False, traffic=False)
+    said, ids = evaluate._learned(name, [*mixed, *rows(49, 1)], anyway=True, traffic=False)
+    assert ids == {"r107", "r49"} and said[0].startswith("measured anyway: 2 of 5 rows are among")
+    assert evaluate._learned(f"student:{folder}", mixed, anyway=False, traffic=False) == ([], set())
 
 
 def test_a_student_of_an_earlier_version_does_not_know_and_that_is_said(folder, stillhouse, tmp_path):

@@ -118,7 +118,7 @@ def test_the_gate_says_how_far_a_student_agrees_and_what_is_wanted():
     result = found(CASES["fails"])
     assert "linear, agrees with it to no more than 75.0 % [" in result.verdict.sentence
     gate = next(arm.gate for arm in result.arms if arm.name == "linear")
-    assert gate.sentence.startswith("fails: the student agrees with the teacher to 75.0% on 400 rows, at least ")
+    assert gate.sentence.startswith("fails: the student agrees with the teacher to 75.0% on 400 rows, at most ")
     assert "short of the 98% that is wanted" in gate.sentence
     assert "prompt: the yardstick, as there is no gold; scores are agreement with its answers" in result.verdict.because
 

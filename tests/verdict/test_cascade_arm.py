@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from stillhouse.evaluation.metrics import metric_for
+from stillhouse.records import Example
 from stillhouse.results.measured_arm import MeasuredArm, Training
 from stillhouse.results.row_result import RowResult
 from stillhouse.task import Task
@@ -23,7 +24,13 @@ MATERIAL = SimpleNamespace(
     labels=("good", "bad"),
     learn_from="gold",
     teacher=None,
-    splits=SimpleNamespace(validation=[None] * 20, group_cap=None, readings={}),
+    splits=SimpleNamespace(
+        validation=[None] * 20,
+        calibration=[Example(f"c{i}", "text", "good") for i in range(7)],
+        test=[Example(f"t{i}", "text", "good") for i in range(13)],
+        group_cap=None,
+        readings={},
+    ),
     next_level=None,
     cascade_level=None,
 )
@@ -52,5 +59,5 @@ def test_training_a_cascade_again_is_training_its_student_again():
     judged = judge(MATERIAL, student, prompt)
     cascade = find_cascade(MATERIAL, prompt, [judged]).judged
     alone, before_prompt = arm_money(MATERIAL, judged), arm_money(MATERIAL, cascade)
-    assert alone.renewal_usd == pytest.approx(7.0 * TASK.money.seeds + TASK.money.retrain_labels * 0.5 * 120)
+    assert alone.renewal_usd == pytest.approx(7.0 * TASK.money.seeds + TASK.money.retrain_labels * 0.5 * (120 + 7 + 13))
     assert before_prompt.renewal_usd == alone.renewal_usd

@@ -540,3 +540,17 @@ def test_the_cascade_that_is_recommended_is_looked_at_elsewhere_as_it_would_answ
 
 def test_the_cases_have_names_of_their_own() -> None:
     assert len({case.what for case in CASES}) == len(CASES)
+
+
+def test_a_class_that_fails_is_named_where_the_mean_does_not_show_it():
+    """ "Keep the prompt: the best student is +1.5 points against it" is no reason."""
+    lost = [Rows(1840, BOTH), Rows(60, "linear"), Rows(70, BOTH, label="rare"), Rows(30, "prompt", label="rare")]
+    verdict = found(Measured([PROMPT, LINEAR], lost)).verdict
+    assert verdict.sentence.endswith("on the same rows, and fails in the class rare.")
+    rows = [Rows(790, BOTH, 0.9), Rows(200, "prompt", 0.3), Rows(10, "prompt", 0.9, "rare")]
+    verdict = found(Measured([PROMPT, LINEAR], rows, calibration=rows)).verdict
+    assert "fails in" not in verdict.sentence  # the mean fails as well, and is said
+    assert any(
+        "no cascade: it is shown to be worse than the prompt in the class rare, over all rows: -1.0 points" in why
+        for why in verdict.because
+    )

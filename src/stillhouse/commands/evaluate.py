@@ -26,7 +26,7 @@ from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.serving.predictors import agree_to, folder_of_student, open_predictor, task_of_model
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.student import Student
-from stillhouse.student.learned_rows import learned_among
+from stillhouse.student.learned_rows import CALIBRATION, learned_among
 from stillhouse.task import Task
 from stillhouse.verdict.wording import scored as in_words
 
@@ -108,7 +108,8 @@ async def _evaluate(
             drawn = [f"on rows whose input the student did not learn from it scores {in_words(new)}"]
         others: list[str] = []
         if dropped := len(sound.rows) - len(scored):
-            left_out = f"{dropped} of {len(sound.rows)} rows have no {source} label and were left out"
+            have, were = ("has", "was") if dropped == 1 else ("have", "were")
+            left_out = f"{dropped:,} of {len(sound.rows):,} rows {have} no {source} label and {were} left out"
             others = [left_out, *how_others_differ(sound.rows, has_teacher=True)]
         n_skipped, first = len(loaded.skipped), next(iter(loaded.skipped), None)
         skipped = [f"{n_skipped} broken rows were skipped; the first: {first}"] if n_skipped else []
@@ -151,12 +152,16 @@ def _learned(name: str, rows: Sequence[Example], anyway: bool, *, traffic: bool)
     if folder is None:
         return [], set()
     learned = learned_among(folder, rows)
-    if learned is None:
+    kind, _, run = name.partition(":")
+    of_threshold = (learned_among(Path(run), rows, CALIBRATION) or []) if kind == "cascade" else []
+    if learned is None and not of_threshold:
         return ["which rows the student learned from is not known: an earlier version trained it"], set()
-    if not learned:
+    known = {row.id: row for row in (*(learned or ()), *of_threshold)}
+    if not known:
         return [], set()
-    ids = {row.id for row in learned}
-    seen = f"{len(learned):,} of {len(rows):,} rows are among those that the student learned from or was chosen by"
+    learned, ids = list(known.values()), set(known)
+    those = f"those that the student learned from or was chosen by{', or its threshold' if of_threshold else ''}"
+    seen = f"{len(learned):,} of {len(rows):,} rows {'is' if len(learned) == 1 else 'are'} among {those}"
     if traffic and len(learned) < len(rows):
         return [f"{seen}, as repeats in traffic are"], ids
     if not anyway:

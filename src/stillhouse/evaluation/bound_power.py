@@ -37,6 +37,23 @@ def moments(y: Floats, mean: float) -> Moments:
     return Moments(mean, float((apart**2).mean()), float((apart**3).mean()))
 
 
+def expected(sizes: Floats, margin: float, more: float, less: float) -> Moments:
+    """Before anything is measured: of groups of these sizes, whose rows differ independently of one another.
+
+    `more`, `less`: the share of rows on which the arm alone is right, and of those on which the other is.
+    """
+    mean, size = more - less, float(sizes.mean())
+    of_row = [(1.0, more), (-1.0, less), (0.0, 1 - more - less)]
+    variance, third = (sum(share * (value - mean) ** power for value, share in of_row) for power in (2, 3))
+    apart, a_row = sizes - size, mean + margin
+    of_size, third_of_size = float((apart**2).mean()), float((apart**3).mean())
+    return Moments(
+        a_row * size,
+        variance * size + a_row**2 * of_size,
+        third * size + 3 * a_row * variance * of_size + a_row**3 * third_of_size,
+    )
+
+
 def power_of_bound(n_groups: int, of: Moments, worst: float, level: float) -> float:
     """The chance of a pass on so many groups. `worst`: how far below 0 the y of an unseen group can be."""
     n, mean = n_groups, of.mean

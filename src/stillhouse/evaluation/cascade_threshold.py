@@ -215,10 +215,13 @@ class RowsInGroups:
         """
         if self.upper(set(), level) < budget:
             return 0
+        return max(1, self.rows_needed(budget, level) - self.n)
+
+    def rows_needed(self, budget: float, level: float) -> int:
+        """About how many rows in such groups prove it without a single harm."""
         size = self.n / len(self.sizes)
         k = budget * size / (self.cap * (1 - budget))
-        needed = math.ceil(-math.log(1 - level) / math.log1p(k) * size)
-        return max(1, needed - self.n)
+        return math.ceil(-math.log(1 - level) / math.log1p(k) * size)
 
     def upper(self, places: Set[int], level: float) -> float:
         """The one-sided upper bound of the share of rows at these places."""

@@ -16,9 +16,11 @@ from typing import Literal
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
+from stillhouse.numbers import points_in_sentence
 from stillhouse.results.gates import ClassGate
 
 ClassRule = Literal["all", "pooled", "none"]
+MOST_NAMED = 5  # classes without an answer that a sentence names
 MIN_CLASS_ROWS = 5  # under the rule "all", a class with fewer rows need not pass: nothing could be shown of it
 
 
@@ -80,29 +82,40 @@ def class_gates(
     every_p = [p_all_below, *(part.p_below(-margin) for _, part in whole)]
     inferior = holm([min(1.0, n_ways * p) for p in every_p])
     gates = []
-    for (label, part), p_fail in zip(whole, inferior[1:], strict=True):
+    for (label, part), p_alone, p_fail in zip(whole, every_p[1:], inferior[1:], strict=True):
         p_pass = part.p_above(-margin)
+        answer = answer_of(p_pass, p_fail, level)
         gates.append(
             ClassGate(
                 label,
                 part.estimate(level),
                 p_pass,
-                answer_of(p_pass, p_fail, level),
+                answer,
                 tested=label in parts.tested,
                 none_right=not any(row.score for row in part.student) and any(row.score for row in part.teacher),
+                upper_bound=part.upper(level_alone(p_alone, p_fail, level)) if answer == "fail" else None,
             )
         )
     return tuple(gates), inferior[0]
 
 
-def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int, *, yardstick: bool = False) -> str:
-    """What the classes did, as the end of a sentence; "" where none was looked at."""
+def level_alone(p: float, corrected: float, level: float) -> float:
+    """The level at which a bound on its own says what the corrected p-value says at `level`."""
+    return level if p <= 0 else 1 - (1 - level) * min(1.0, p / corrected)
+
+
+def classes_in_words(
+    gates: Sequence[ClassGate], parts: ClassParts, least: int, margin: float, *, yardstick: bool = False
+) -> str:
+    """What the classes did, as the end of a sentence; "" where none was looked at. `margin`: within a class."""
     words = []
     good, right = ("near", "as the teacher") if yardstick else ("good", "right")
-    held_up = [gate for gate in gates if gate.answer == "fail" or (gate.tested and gate.answer != "pass")]
-    if held_up:
-        listed = ", ".join(f"{gate.label} ({gate.answer}, n = {gate.difference.n})" for gate in held_up)
-        words.append(f"classes that do not pass: {listed}")
+    failing = [gate for gate in gates if gate.answer == "fail"]
+    unsure = [gate for gate in gates if gate.tested and gate.answer == "cannot tell"]
+    if held_up := [*failing, *unsure[:MOST_NAMED]]:
+        more = f" and {len(unsure) - MOST_NAMED} more that cannot tell" if len(unsure) > MOST_NAMED else ""
+        listed = ", ".join(f"{gate.label} ({_class_answer(gate, margin, yardstick)})" for gate in held_up)
+        words.append(f"classes that do not pass: {listed}{more}")
     if len(parts.pool) > 1:
         n = sum(gate.difference.n for gate in gates if gate.label in parts.pool)
         together = "are tested together" if parts.tested else "are not tested one by one"
@@ -112,6 +125,18 @@ def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int, 
     if lost := [gate for gate in gates if gate.none_right and gate.answer != "fail" and gate.label in parts.rare]:
         words.append(f"not one {right} in " + ", ".join(f"{gate.label} (n = {gate.difference.n})" for gate in lost))
     return "".join(f"; {part}" for part in words)
+
+
+def _class_answer(gate: ClassGate, margin: float, yardstick: bool) -> str:
+    """The answer with n, and of a class that fails the bound by which it does."""
+    answer = f"{gate.answer}, n = {gate.difference.n}"
+    if gate.upper_bound is None:
+        return answer
+    if yardstick:
+        agrees = f"agrees to {1 + gate.difference.value:.1%}, at most {max(0.0, 1 + gate.upper_bound):.1%}"
+        return f"{answer}: {agrees}, short of {100 - margin * 100:g}%"
+    seen = f"{points_in_sentence(gate.difference.value)} points, at most {points_in_sentence(gate.upper_bound)}"
+    return f"{answer}: {seen}, beyond {margin * 100:g}"
 
 
 def _pool_name(pool: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from scipy import special
 from stillhouse.evaluation import gate_power
 from stillhouse.evaluation.bound_power import groups_needed, moments
 from stillhouse.evaluation.cannot_tell import answer_of
-from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
+from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words, level_alone
 from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
@@ -61,11 +61,14 @@ def decide_gate(
     within = margin if class_margin is None else class_margin
     least = rows_of_a_class(within, level)
     parts = class_parts(pairs, labels or (), classes, least)
-    gates, p_fail = class_gates(parts, pairs.p_below(-margin), within, level, n_ways)
+    p_below = pairs.p_below(-margin)
+    gates, p_fail = class_gates(parts, p_below, within, level, n_ways)
     p = max([pairs.p_above(-margin), *(gate.p for gate in gates if gate.tested)])
     lost_a_class = any(gate.answer == "fail" for gate in gates)
-    answer: GateAnswer = "fail" if lost_a_class else answer_of(p, p_fail, level)
+    of_all = answer_of(p, p_fail, level)
+    answer: GateAnswer = "fail" if lost_a_class else of_all
     lower = pairs.lower(level)
+    upper = pairs.upper(level_alone(p_below, p_fail, level)) if of_all == "fail" else None
     needed = (
         _rows_for_all(pairs, parts.tested, margin, within, next_level or level) if answer == "cannot tell" else None
     )
@@ -74,11 +77,12 @@ def decide_gate(
         against=against,
         difference=pairs.estimate(level),
         lower_bound=lower,
+        upper_bound=upper,
         margin=margin,
         level=level,
         rows_needed=needed,
-        sentence=_sentence(answer, pairs, lower, margin, level, yardstick)
-        + classes_in_words(gates, parts, least, yardstick=yardstick)
+        sentence=_sentence(answer, pairs, (lower, upper), margin, level, yardstick)
+        + classes_in_words(gates, parts, least, within, yardstick=yardstick)
         + _rows_in_words(needed, pairs.n),
         yardstick=yardstick,
         p=p,
@@ -222,29 +226,27 @@ def _stricter(level: float, than: float, power: float = POWER) -> float:
 def _sentence(
     answer: GateAnswer,
     pairs: Paired,
-    lower: float,
+    bounds: tuple[float, float | None],
     margin: float,
     level: float,
     yardstick: bool,
 ) -> str:
+    """The answer with the bound that gives it: a lower one, or an upper one where all rows together fail."""
+    lower, upper = bounds
+    verb = {"pass": "passes", "fail": "fails" if upper is not None else "fails in a class"}.get(answer, "cannot tell")
+    end, side = (lower, "least") if upper is None else (upper, "most")
     rows = f"{pairs.n} rows" if pairs.n != 1 else "1 row"
     in_groups = f" in {pairs.n_groups} groups" if pairs.n_groups < pairs.n else ""
     sure = f"with {confidence(level)} confidence"
     if yardstick:
         agrees = f"the student agrees with the teacher to {(1 + pairs.mean) * 100:.1f}% on {rows}{in_groups}"
-        seen, wanted = f"{agrees}, at least {max(0.0, 1 + lower) * 100:.1f}% {sure}", f"{100 - margin * 100:g}%"
-        ends = {"pass": f"and {wanted} is wanted", "fail": f"short of the {wanted} that is wanted"}
-        verb = {"pass": "passes", "fail": "fails"}.get(answer, "cannot tell")
-        return f"{verb}: {seen}, {ends.get(answer, f'and {wanted} has to be shown')}"
-    at_least = f"at least {points_in_sentence(lower)} {sure}"
-    seen = (
-        f"the student is {points_in_sentence(pairs.mean)} points against the teacher on {rows}{in_groups}, {at_least}"
-    )
-    if answer == "pass":
-        return f"passes: {seen}, within the margin of {margin * 100:g}"
-    if answer == "fail":
-        return f"fails: {seen}, beyond the margin of {margin * 100:g}"
-    return f"cannot tell: {seen}, and the margin is {margin * 100:g}"
+        seen, wanted = f"{agrees}, at {side} {max(0.0, 1 + end) * 100:.1f}% {sure}", f"{100 - margin * 100:g}%"
+        ends = {"passes": f"and {wanted} is wanted", "fails": f"short of the {wanted} that is wanted"}
+        return f"{verb}: {seen}, {ends.get(verb, f'and {wanted} has to be shown')}"
+    against = f"the student is {points_in_sentence(pairs.mean)} points against the teacher on {rows}{in_groups}"
+    seen, whole = f"{against}, at {side} {points_in_sentence(end)} {sure}", f"{margin * 100:g}"
+    ends = {"passes": f"within the margin of {whole}", "fails": f"beyond the margin of {whole}"}
+    return f"{verb}: {seen}, {ends.get(verb, f'and the margin is {whole}')}"
 
 
 def _rows_in_words(needed: int | None, n: int) -> str:

@@ -87,6 +87,12 @@ class Paired:
         return worst_case_means(*self.groups, -1.0, self.largest, draws_for(self.level))
 
     @cached_property
+    def at_best(self) -> Floats:
+        """What the mean may be with its sign turned, if an unseen group is as good and as large as can be."""
+        sums, sizes = self.groups
+        return worst_case_means(-sums, sizes, -1.0, self.largest, draws_for(self.level))
+
+    @cached_property
     def exact(self) -> bool:
         return self.n_groups == self.n and all(row.score in (0.0, 1.0) for row in (*self.student, *self.teacher))
 
@@ -110,9 +116,13 @@ class Paired:
         better, worse = self.discordant
         if self.exact:
             return exact_p(worse, better, self.n, -value, outside_of(self.level))
-        sums, sizes = self.groups
-        return p_value(worst_case_means(-sums, sizes, -1.0, self.largest, draws_for(self.level)), -value)
+        return p_value(self.at_best, -value)
 
     def lower(self, level: float) -> float:
         """The one-sided lower bound of the true difference."""
         return exact_lower(*self.discordant, self.n, level) if self.exact else lower_bound(self.at_worst, level)
+
+    def upper(self, level: float) -> float:
+        """The one-sided upper bound of the true difference."""
+        better, worse = self.discordant
+        return -(exact_lower(worse, better, self.n, level) if self.exact else lower_bound(self.at_best, level))

@@ -310,8 +310,9 @@ def decide_win_rate(
     low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
     needed = rows_for_win_rate(rate.value, winning.variance, margin, level) if answer == "cannot tell" else None
     people = f", {winning.tally.n} of them judged by people" if winning.by == "people, judge corrected" else ""
-    wins = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
-    seen = f"{wins}, at least {lower + 0.5:.1%} with {confidence(level)} confidence, and {line:.1%} has to be shown"
+    wins = f"{names[0]} has a win rate of {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
+    end = f"at most {bounds.upper(level):.1%}" if answer == "fail" else f"at least {lower + 0.5:.1%}"
+    seen = f"{wins}, {end} with {confidence(level)} confidence, and {line:.1%} has to be shown"
     unit = "rows judged by people" if winning.by != "judge" else "judged rows"
     tells = needed is not None and needed > winning.tally.n
     more = f"; about {needed} {unit} would tell, if the rate stays" if tells else ""
@@ -321,6 +322,7 @@ def decide_win_rate(
         against=names[1],
         difference=Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method),
         lower_bound=lower,
+        upper_bound=bounds.upper(level) - 0.5 if answer == "fail" else None,
         margin=margin,
         level=level,
         rows_needed=needed,

@@ -303,17 +303,18 @@ def _with_answers(
             for name in names:
                 checked = with_sound_queries(task, rows_of[name], f"{name} rows", of="teacher")
                 rows_of[name], warnings = checked.rows, [*warnings, *checked.doubts]
-    for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
+    if gold_unused := _gold_not_learned(task, splits, learn_from):
+        warnings.append(gold_unused)
+    of_parts = {"train": learn_from, "validation": learn_from, "calibration": scored_against, "test": scored_against}
+    for part, source in of_parts.items():
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
             reasons = "" if source == "gold" else _reasons(answers, parts[part])
-            unusable = f"{dropped} of {len(parts[part])} {part} rows have no usable {NAMES[source]}"
-            doubt = Doubt.TEST_ROWS_LEFT_OUT if part == "test" else Doubt.ROWS_NOT_LEARNED
-            sentence, share = (
-                f"{unusable} and were left out{reasons}{_instead(part, source)}",
-                dropped / len(parts[part]),
-            )
-            warnings.append(Warned(doubt, sentence, share))
+            have, were = ("has", "was") if dropped == 1 else ("have", "were")
+            unusable = f"{dropped:,} of {len(parts[part]):,} {part} rows {have} no usable {NAMES[source]}"
+            sentence = f"{unusable} and {were} left out{reasons}{_instead(part, source)}"
+            share = dropped / len(parts[part])
+            warnings.append(Warned(LEFT_OUT.get(part, Doubt.ROWS_NOT_LEARNED), sentence, share))
             if (part, source) == ("test", "gold"):
                 differ = how_others_differ(parts[part], answers is not None)
                 warnings += [Warned(Doubt.OTHERS_DIFFER, said, share) for said in differ]
@@ -331,7 +332,24 @@ def _with_answers(
     return filled, warnings
 
 
+LEFT_OUT = {"test": Doubt.TEST_ROWS_LEFT_OUT, "calibration": Doubt.CALIBRATION_ROWS_LEFT_OUT}
 NAMES: Mapping[Source, str] = {"gold": "gold label", "teacher": "teacher label", "mixed": "label"}
+
+
+def _gold_not_learned(task: Task, splits: Splits, learn_from: Source) -> Warned | None:
+    """Where the task leaves open what to learn from, and gold labels are there and not learned: why."""
+    n_gold, n = sum(row.label is not None for row in splits.train), len(splits.train)
+    if task.student.learn_from != "auto" or learn_from != "teacher" or not n_gold:
+        return None
+    why = f"it takes {LEAST_ROWS}"
+    if not any(row.label is not None for row in splits.validation):
+        why = "no validation row has one to choose a student by"
+    labels = "a gold label, which is not learned" if n_gold == 1 else "gold labels, which are not learned"
+    has = "has" if n_gold == 1 else "have"
+    instead = 'learn_from = "mixed" in [student] learns gold labels where there are any'
+    return Warned(
+        Doubt.ROWS_NOT_LEARNED, f"{n_gold:,} of {n:,} train rows {has} {labels}: {why}; {instead}", n_gold / n
+    )
 
 
 def _instead(part: str, source: Source) -> str:

@@ -18,7 +18,7 @@ def how_others_differ(rows: Sequence[Example], has_teacher: bool) -> list[str]:
     with_gold = [row for row in rows if row.label is not None]
     others = [row for row in rows if row.label is None]
     if min(len(with_gold), len(others)) < LEAST:
-        few = f"{len(others)} rows without and {len(with_gold)} with a gold label"
+        few = f"{len(others)} row{'s' if len(others) != 1 else ''} without and {len(with_gold)} with a gold label"
         return [f"whether the rows without a gold label are like the others cannot be told ({few})"] if others else []
     from scipy import stats  # imported late, because it is slow to load
 

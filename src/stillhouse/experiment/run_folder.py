@@ -16,6 +16,7 @@ from stillhouse.results.run_result import Result
 from stillhouse.runs import TASK_FILE, Run, file_sha256, portable_name, value_sha256, write_json
 from stillhouse.student.engine import engine_of
 from stillhouse.student.header import HEADER
+from stillhouse.student.learned_rows import CALIBRATION, fingerprints
 from stillhouse.task import Task, default_store, load_task
 
 
@@ -89,6 +90,7 @@ def write_cascade(folder: Path, material: Material, arms: Sequence[MeasuredArm],
     if student is None or teacher is None or teacher.name == IN_THE_DATA:
         return
     task, name = load_task(folder / TASK_FILE), kept_name(teacher.name)
+    (folder / CALIBRATION).write_bytes(fingerprints(material.calibration))
     promise = [cascade.threshold, cascade.budget, cascade.level, cascade.n]
     pins = pins_of(
         promise,

@@ -8,12 +8,16 @@ PROMPTS = ("prompt", "few-shot")
 
 
 def key_arms(result: Result) -> list[ArmResult]:
-    """The best prompt, and beside it the recommended arm or, where none is recommended, the best student or cascade."""
+    """The best prompt, and beside it the recommended arm or, where none is recommended, the best student or cascade.
+
+    Where the prompt is kept, it is the best student: the verdict's sentence is about that one.
+    """
     prompt = best_prompt(result)
     others = [arm for arm in result.arms if arm.kind in ("student", "cascade")]
     other = next((arm for arm in others if arm.name == result.chosen), None)
     if other is None and others:
-        other = max(others, key=lambda arm: arm.score.value)
+        kept = result.verdict.kind == "keep prompt"
+        other = max(others, key=lambda arm: (kept and arm.kind == "student", arm.score.value))
     return [arm for arm in (prompt, other) if arm is not None]
 
 

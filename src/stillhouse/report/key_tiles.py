@@ -40,12 +40,14 @@ def left_out(result: Result) -> list[str]:
 def _reasons(result: Result) -> Iterator[str]:
     for arm in key_arms(result):
         if arm.cost_usd_per_1000 is None and _cost(result, arm) is None:
-            yield f"What a call of {arm.name} costs is not known: {NO_PRICE}."
+            yield f"{NO_PRICE[0].upper()}{NO_PRICE[1:]} for a call of {arm.name}."
     bounds = {bound.arm: bound.sentence for bound in result.money.bounds} if result.money else {}
     for even in key_break_evens(result):
         if _break_even(result, even) is None:
-            sentence = f"{even.sentence.rstrip('.')}; {bounds[even.arm]}" if even.arm in bounds else even.sentence
-            yield f"{sentence[0].upper()}{sentence[1:].rstrip('.')}."
+            sentence, bound = even.sentence.rstrip("."), bounds.get(even.arm, "")
+            if bound not in sentence:  # the sentence of a run that an earlier version made
+                sentence = f"{sentence}; {bound}"
+            yield f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _score(result: Result, arm: ArmResult) -> Tile:

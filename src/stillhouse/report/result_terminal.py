@@ -73,8 +73,12 @@ def _held_against(difference: Estimate, yardstick: bool) -> str:
 def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     """What stands below the table."""
     verdict = result.verdict
+    rows = "1 test row" if result.n_test == 1 else f"{numbers.count(result.n_test)} test rows"
     lines: list[RenderableType] = [
-        Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
+        Text(
+            f"{rows}; intervals at 95 % unless marked",
+            style="dim",
+        )
     ]
     lines += [_ways(arm.name, arm.gate) for arm in result.arms if arm.gate is not None and arm.gate.ways]
     lines += [Text(f"Look: {result.look.sentence}", style="dim")] if result.look else []

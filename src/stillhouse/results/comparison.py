@@ -115,8 +115,9 @@ class WinRates:
         rate, people = self.rate, ""
         if self.by == "people, judge corrected":
             people = f", {numbers.count(self.tally.n)} of them judged by people"
-        wins = f"{self.a} wins {numbers.percent(rate.value)} {numbers.interval(rate)} against {self.b}"
-        return f"{wins} (n = {numbers.count(rate.n)}{people})"
+        wins = f"{self.a} has a win rate of {numbers.percent(rate.value)} {numbers.interval(rate)} against {self.b}"
+        halves = "; a tie is half a win" if self.tally.ties or self.tally.both_bad else ""
+        return f"{wins} (n = {numbers.count(rate.n)}{people}{halves})"
 
     @property
     def estimates(self) -> list[tuple[str, Estimate]]:

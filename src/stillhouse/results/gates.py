@@ -16,6 +16,7 @@ class ClassGate:
 
     `p` is against "worse by the margin or more". A class that is not `tested` is too rare to be shown as good: it need
     not pass, and can only fail. `none_right`: the arm is right on none of its rows, and the other arm on some.
+    `upper_bound`: of a class that fails, what its difference is at most, corrected as the answer is.
     """
 
     label: str
@@ -24,6 +25,7 @@ class ClassGate:
     answer: GateAnswer
     tested: bool = True
     none_right: bool = False
+    upper_bound: float | None = None
 
 
 @record
@@ -41,9 +43,10 @@ class WayGate:
 class GateResult:
     """May an arm replace the arm `against`? `difference` is the arm's score minus the other's, on the same rows.
 
-    `lower_bound` is one-sided at `level`. `p` is against "worse by the margin or more, overall or in a class".
-    `p_better` is against "not better": below half of 1 - level the arm is shown to be better, as the two-sided interval
-    of `difference` has it. None: written by a version that did not test it.
+    `lower_bound` is one-sided at `level`. `upper_bound`: where all rows together fail, what they fail by, one-sided at
+    `level` over all the ways in which a gate can fail. `p` is against "worse by the margin or more, overall or in a
+    class". `p_better` is against "not better": below half of 1 - level the arm is shown to be better, as the two-sided
+    interval of `difference` has it. None: written by a version that did not test it.
     `rows_needed`: test rows for a pass with power 0.8, if differences and discordance stay as they were seen.
     It is None where the answer is known already, or where no number of rows would do.
 
@@ -57,6 +60,7 @@ class GateResult:
     against: str = "prompt"
     difference: Measured
     lower_bound: float
+    upper_bound: float | None = None
     margin: float
     level: float = 0.95
     rows_needed: int | None = None

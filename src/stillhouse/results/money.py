@@ -66,10 +66,14 @@ class BreakEven:
 
 @record
 class PriceBound:
-    """The price that is not known, and from where on it makes the arm pay off, as a sentence."""
+    """The price that is not known, and from where on it makes the arm pay off, as a sentence.
+
+    `never`: at no price.
+    """
 
     arm: str
     sentence: str
+    never: bool = False
 
 
 @record(kw_only=True)
@@ -170,6 +174,6 @@ class Money:
     calls_per_day: Annotated[float, Field(gt=0)] | None = None
     worth: tuple[AnswerWorth, ...] = ()
     net: tuple[NetBenefit, ...] = ()  # arms of which every price is known
-    bounds: tuple[PriceBound, ...] = ()  # arms of which one price is missing
+    bounds: tuple[PriceBound, ...] = ()  # arms of which a price is missing, their own machine's or the prompt's
     retirement: str | None = None  # that the prompt's model is switched off, and when
     unit: str = "correct answer"  # name of what a score of 1 stands for

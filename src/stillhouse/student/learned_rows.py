@@ -12,6 +12,7 @@ from stillhouse.records import Example
 from stillhouse.student.header import LEARNED
 from stillhouse.words import normalise
 
+CALIBRATION = "calibration.hashes"  # in a run's folder: the rows that chose its cascade's threshold
 BYTES = 8  # of a fingerprint: among a million rows, a text that was not learned has one in common with chance 5e-14
 
 
@@ -20,12 +21,12 @@ def fingerprints(rows: Sequence[Example]) -> bytes:
     return b"".join(sorted({_fingerprint(row) for row in rows}))
 
 
-def learned_among(folder: Path, rows: Sequence[Example]) -> list[Example] | None:
+def learned_among(folder: Path, rows: Sequence[Example], file: str = LEARNED) -> list[Example] | None:
     """Those of the rows that the student in this folder has learned from or was chosen by; None: not known.
 
-    Students of earlier versions kept no fingerprints.
+    Earlier versions kept no fingerprints. With `CALIBRATION`: those that chose the threshold of this run's cascade.
     """
-    path = folder / LEARNED
+    path = folder / file
     if not path.is_file():
         return None
     kept = path.read_bytes()

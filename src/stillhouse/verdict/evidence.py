@@ -62,6 +62,7 @@ class Contrast:
     rows_needed: int | None
     pays_off: bool | None = None
     money: MoneyEvidence = MoneyEvidence()
+    failing_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class StudentEvidence:
 
     `climb`: the end of its learning curve; None: it has none. `label_usd`: what one more label of its kind costs; None:
     not known. `against_few_shot`: gate and money against the prompt with examples; None: not compared.
+    `failing_classes`: those in which it is shown to be worse.
     """
 
     name: str
@@ -87,6 +89,7 @@ class StudentEvidence:
     label_usd: float | None = None
     money: MoneyEvidence = MoneyEvidence()
     against_few_shot: Contrast | None = None
+    failing_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,7 @@ class CascadeEvidence:
     money: MoneyEvidence = MoneyEvidence()
     against: str | None = None
     yardstick: bool = False  # there is no gold, and scores are agreement with that prompt
+    failing_classes: tuple[str, ...] = ()  # those in which it is shown to be worse
 
     @property
     def promise_broken(self) -> bool:

@@ -214,6 +214,7 @@ def _against_few_shot(
             rows_needed=gate.rows_needed,
             pays_off=pays_off(money, name),
             money=replace(evidence(money, name), against=few_shot.name),
+            failing_classes=_failing_classes(gate),
         )
     return contrasts
 
@@ -244,7 +245,12 @@ def _student_evidence(
         label_usd=next_label_usd(material, arm),
         money=evidence(money, arm.name),
         against_few_shot=against_few_shot,
+        failing_classes=_failing_classes(gate),
     )
+
+
+def _failing_classes(gate: GateResult | None) -> tuple[str, ...]:
+    return tuple(part.label for part in gate.per_class if part.answer == "fail") if gate is not None else ()
 
 
 def _climb(name: str, curves: LearningCurves | None, bought: Sequence[HalfStep]) -> Climb | None:
@@ -281,6 +287,7 @@ def _cascade_evidence(
         better=judged.gate.better,
         difference=judged.gate.difference,
         harm_seen=harm_in_every_way(material, judged, prompt),
+        failing_classes=_failing_classes(judged.gate),
     )
 
 

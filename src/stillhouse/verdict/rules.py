@@ -108,7 +108,7 @@ def _facts(
         facts.append(f"{prompt.retirement}: its successor is another prompt, to be measured anew")
     if few_shot is not None and few_shot.helps and few_shot.money.net is not None and _brings(few_shot.money) is False:
         facts.append(f"{few_shot.name} helps, and is not worth its money: {in_words(few_shot.money.net)}")
-    facts += [f"{student.name} {student.gate_sentence}" for student in students]
+    facts += [_gate_said(student) for student in students]
     for student in students:
         if student.gate == "pass" and student is not taken:
             facts.append(f"{student.name} is not taken: {_refused_by_money(student) or _brings_less(student, taken)}")
@@ -118,6 +118,12 @@ def _facts(
         why = why_no_cascade(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
         facts.append(f"no cascade: {why}")
     return facts
+
+
+def _gate_said(student: StudentEvidence) -> str:
+    """The gate's sentence; it is the gate that cannot tell, and not the student."""
+    who = f"{student.name}: the gate" if student.gate_sentence.startswith("cannot tell") else student.name
+    return f"{who} {student.gate_sentence}"
 
 
 def _stands_elsewhere(cascade: CascadeEvidence, prompt: PromptEvidence, to_beat: PromptEvidence) -> str:
@@ -167,6 +173,7 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
         rows_needed=contrast.rows_needed,
         pays_off=contrast.pays_off,
         money=contrast.money,
+        failing_classes=contrast.failing_classes,
     )
 
 
@@ -286,8 +293,12 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
         seen = f"is {points(best.difference)} against it"
         if prompt.yardstick:
             seen = f"agrees with it to no more than {agreeing(best.difference)}"
-        why = f"the best student, {best.name}, {seen} on the same rows"
-        changes, buy = ("a stronger base model", "many times the training rows"), "no rows"
+        lost = f", and {_in_classes('fails', best.failing_classes)}" if _fails_in_a_class_alone(best) else ""
+        why = f"the best student, {best.name}, {seen} on the same rows{lost}"
+        more = "many times the training rows"
+        if _fails_in_a_class_alone(best) and best.failing_classes:
+            more = _in_classes("more training rows", best.failing_classes)
+        changes, buy = ("a stronger base model", more), "no rows"
         if best.climb is not None:
             buy += _no_more_rows(best, prompt)
     sentence = f"Keep the {prompt.name}: {why}."
@@ -412,17 +423,32 @@ def why_no_cascade(cascade: CascadeEvidence) -> str | None:
         return f"{seen}, and {promised}; the two are not alike, or the teacher has changed"
     if cascade.gate == "fail":
         shown = "agree with the prompt too little" if cascade.yardstick else "be worse than the prompt"
-        return f"it is shown to {shown}, overall or in a class{_points_of(cascade)}"
+        if not cascade.failing_classes:
+            return f"it is shown to {shown}, overall or in a class{_points_of(cascade)}"
+        lost = _in_classes(f"it is shown to {shown}", cascade.failing_classes)
+        return f"{lost}{_points_of(cascade, ', over all rows')}"
     if (cascade.share_kept.low or 0) < LEAST_SHARE:
         kept = f"{cascade.share_kept.value:.1%} of the calls (n = {cascade.share_kept.n:,})"
         return f"it keeps {kept}, and at least {LEAST_SHARE:.0%} must be sure for a second model to be worth having"
     return None
 
 
-def _points_of(cascade: CascadeEvidence) -> str:
+def _fails_in_a_class_alone(student: StudentEvidence) -> bool:
+    return student.gate == "fail" and student.difference.value >= -student.margin
+
+
+def _in_classes(what: str, classes: Sequence[str]) -> str:
+    """That it does so in these classes, as far as they are known."""
+    if not classes:
+        return f"{what} in a class"
+    named = ", ".join(classes[:5]) + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")
+    return f"{what} in the class{'es' if len(classes) > 1 else ''} {named}"
+
+
+def _points_of(cascade: CascadeEvidence, of: str = "") -> str:
     if cascade.difference is None:
         return ""
-    return f": {agreeing(cascade.difference) if cascade.yardstick else points(cascade.difference)}"
+    return f"{of}: {agreeing(cascade.difference) if cascade.yardstick else points(cascade.difference)}"
 
 
 def _brings(money: MoneyEvidence) -> bool | None:

@@ -4,10 +4,11 @@ What was spent once, what a call costs, and from how many calls and which day on
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from stillhouse.experiment.material import Material
-from stillhouse.results.money import CostLine, Money, OneOff
+from stillhouse.results.money import BreakEven, CostLine, Money, OneOff, PriceBound
 from stillhouse.verdict.cascade import MeasuredCascade
 from stillhouse.verdict.evidence import MoneyEvidence
 from stillhouse.verdict.judged_arm import JudgedArm
@@ -46,10 +47,12 @@ def money_of(
         for judged, of_arm in zip(candidates, measured, strict=True)
     ]
     price = prompt_price(material)
+    bounds = [bound for judged in candidates if (bound := price_bound(material, judged, prompt, start)) is not None]
+    evens = [break_even(money, against, calls_per_day=per_day, start=start) for money in all_but_prompt]
     return Money(
         one_off=tuple(cost for judged in students for cost in _one_off(material, judged)),
         lines=tuple(_cost_line(material, money) for money in (against, *all_but_prompt)),
-        break_even=tuple(break_even(money, against, calls_per_day=per_day, start=start) for money in all_but_prompt),
+        break_even=tuple(_with_bound(even, bounds) for even in evens),
         assumptions=assumptions(material, prompt, students),
         call_parts=call_parts(material),
         rates=None if price is None else price.snapshot,
@@ -58,9 +61,17 @@ def money_of(
         unit=whole_score(material),
         worth=tuple(worth for worth in worths if worth is not None),
         net=tuple(net for net in nets if net is not None),
-        bounds=tuple(bound for judged in rivals if (bound := price_bound(material, judged, prompt)) is not None),
+        bounds=tuple(bounds),
         retirement=retirement(against, start),
     )
+
+
+def _with_bound(even: BreakEven, bounds: Sequence[PriceBound]) -> BreakEven:
+    """Where a price is not known, the sentence says up to which, or from which on, the arm pays off."""
+    bound = next((bound for bound in bounds if bound.arm == even.arm), None)
+    if bound is None or even.calls is not None or even.pays_off is not None:
+        return even
+    return replace(even, sentence=bound.sentence if bound.never else f"{even.sentence}; {bound.sentence}")
 
 
 def pays_off(money: Money | None, arm: str) -> bool | None:
@@ -125,7 +136,10 @@ def _one_off(material: Material, judged: JudgedArm) -> list[OneOff]:
     arm, money = judged.arm, material.task.money
     there = were_there(material, arm)
     note = "they were there already; set label_usd in [money] to count them" if there else None
-    labels = OneOff(f"{arm.learns_from} labels for {arm.name}", labels_usd(material, arm), note, counted=not there)
+    by = "to learn, to choose and to test by"
+    labels = OneOff(
+        f"{arm.learns_from} labels for {arm.name}, {by}", labels_usd(material, arm), note, counted=not there
+    )
     seconds, several = training_s(arm), ""
     if money.tries * money.seeds != 1:
         several = f", {money.tries} x {money.seeds} times (tries x seeds)"
