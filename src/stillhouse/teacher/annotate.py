@@ -24,6 +24,7 @@ from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.pilot import Examples, agree, pending
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, added_usd, new_cost_usd
+from stillhouse.llm.purse import spent_since
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction
 from stillhouse.runs import Lock
@@ -180,9 +181,9 @@ class _Tally:
             self.dates = (date, date) if self.dates is None else (min(date, self.dates[0]), max(date, self.dates[1]))
         self._take(index, example, Labelled(prediction, reply.how, origin, thinking))
 
-    def report(self, ledger: Ledger) -> LabelReport:
+    def report(self, spent_usd: float | None) -> LabelReport:
         teacher = self._teacher
-        n_live, live_usd = _live(teacher, ledger)
+        n_live, live_usd = _live(teacher, spent_usd)
         return LabelReport(
             teacher=teacher.name,
             n=self.done,
@@ -190,7 +191,7 @@ class _Tally:
             lenient=self.lenient,
             from_store=self.from_store,
             rejected=dict(self.rejected.most_common()),
-            cost_usd=ledger.spent_usd if isinstance(teacher, PromptedPredictor) else 0.0,  # recorded: paid before
+            cost_usd=spent_usd if isinstance(teacher, PromptedPredictor) else 0.0,  # recorded: paid before
             price_snapshot=self.price_snapshot,
             stand_in=teacher.stand_in,
             sent_back=self.sent_back,
@@ -215,11 +216,11 @@ def _known_or_other(reason: str, counted: Counter[str]) -> str:
     return reason if reason in counted or len(counted) < _MOST_REASONS else _ANOTHER
 
 
-def _live(teacher: Teacher, ledger: Ledger) -> tuple[int, float | None]:
+def _live(teacher: Teacher, spent_usd: float | None) -> tuple[int, float | None]:
     """The calls paid for one by one and their cost; with `--batch` these are the pilot's and the repairs'."""
     if not isinstance(teacher, PromptedPredictor) or not isinstance(teacher.model, MeteredModel):
         return 0, None
-    return teacher.model.n_live, None if ledger.spent_usd is None else teacher.model.live_usd
+    return teacher.model.n_live, None if spent_usd is None else teacher.model.live_usd
 
 
 def _price_today(teacher: Teacher) -> Price | None:
@@ -238,8 +239,12 @@ def _notes(teacher: Teacher) -> tuple[str, ...]:
     )
 
 
-async def annotate(task: Task, examples: Sequence[Example], session: Session) -> tuple[list[Prediction], LabelReport]:
+async def annotate(
+    task: Task, examples: Sequence[Example], session: Session, ledger: Ledger | None = None
+) -> tuple[list[Prediction], LabelReport]:
     """Ask the teacher for every example; predictions in input order. `task` has the session's settings already.
+
+    `ledger`: the command's, where it pays for more than labels; None: one of its own with the task's cap.
 
     Raises TeacherError, BudgetError, StorageError: what was answered by then is stored.
     """
@@ -248,12 +253,18 @@ async def annotate(task: Task, examples: Sequence[Example], session: Session) ->
     def take(index: int, _: Example, labelled: Labelled) -> None:
         predictions[index] = labelled.prediction
 
-    report = await annotate_each(task, examples, take, session)
+    report = await annotate_each(task, examples, take, session, ledger=ledger)
     return [predictions[index] for index in range(len(examples))], report
 
 
 async def annotate_each(
-    task: Task, examples: Examples, take: Take, session: Session, *, batch: Path | None = None
+    task: Task,
+    examples: Examples,
+    take: Take,
+    session: Session,
+    *,
+    batch: Path | None = None,
+    ledger: Ledger | None = None,
 ) -> LabelReport:
     """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
 
@@ -263,7 +274,8 @@ async def annotate_each(
     """
     name = session.teacher_for(task.teacher, task.path or task.name)
     with open_store(session.store_in(task.folder)) as store:
-        ledger = Ledger(task.teacher.max_usd)
+        ledger = ledger or Ledger(task.teacher.max_usd)
+        before_usd = ledger.spent_usd
         teacher = open_teacher(name, task, store, ledger=ledger)
         tally, batches = _Tally(len(examples), teacher, task, take, session), None
         try:
@@ -295,7 +307,7 @@ async def annotate_each(
             await teacher.close()
             if batches is not None:
                 await batches.close()
-        return tally.report(ledger)
+        return tally.report(spent_since(before_usd, ledger))
 
 
 def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]:
