@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from test_cli_win_rate import measured_at_once
 
 PRICED = ("--price-in", 1, "--price-out", 2)
@@ -39,9 +38,9 @@ def project(endpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("stillhouse.commands.distill.student_arm", measured_at_once)
 
-    def write(n=120, metric="win_rate", samples=1, judge=endpoint.url("judge")):
+    def write(n=120, metric="win_rate", samples=1, judge="judge"):
         (tmp_path / "task.toml").write_text(
-            TASK.format(metric=metric, teacher=endpoint.url(), judge=judge, samples=samples)
+            TASK.format(metric=metric, teacher=endpoint.url(), judge=endpoint.url(judge), samples=samples)
         )
         rows = [{"id": f"r{i}", "input": f"day {i}", "label": f"day {i}"} for i in range(n)]
         for name, key in (("rows", "label"), ("other", "answer")):
@@ -79,7 +78,7 @@ def test_one_quote_tells_all_that_follows_and_what_is_small_alone_counts_in_the_
     assert "48 calls of" in told and f"then up to 72 calls of {endpoint.url('judge')} for about $" in told
     assert "in all; price: given by the user" in told
     # The labels are in the store: the judge alone is still asked about, before anything is trained.
-    project(judge=endpoint.url("judge-again"))
+    project(judge="judge-again")
     again = stillhouse("distill", ".", *PRICED)
     assert (again.code, endpoint.calls().total()) == (2, 120) and "72 calls of" in again.err
     # 8 rows, two sides and a judge: 8 + 8 + 16 calls, and each of them alone would be asked without a word.
