@@ -339,13 +339,41 @@ def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
 async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
-    """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
+    """Prose counts as proposals that could not be read, and ends it after the first round; what fails call by call fails as a whole."""
     if mode == "nonsense":
-        report = (await exercises(endpoint, tmp_path, 50, mode)).report
-        assert (report.stopped, report.kept, set(report.dropped)) == ("collapse", 0, {"no numbered proposal"})
+        report = (await exercises(endpoint, tmp_path, 500, mode)).report
+        assert (report.stopped, report.kept, report.dropped) == ("unreadable", 0, {"no numbered proposal": 160})
+        assert (report.shown, report.calls, endpoint.calls().total()) == ("I would rather not say", 8, 8)
     else:
         with pytest.raises(TeacherError, match="every call of the first round failed"):
             await exercises(endpoint, tmp_path, 50, mode)
+
+
+@pytest.mark.slow
+async def test_a_schema_is_asked_for_where_the_endpoint_has_one_and_left_out_where_it_has_none(endpoint, tmp_path):
+    for mode, kept, says in (("proposals-schema", 10, []), ("proposals-plain", 19, ["schema"])):
+        done = await exercises(endpoint, tmp_path, kept, mode, structured=True)
+        again = await exercises(endpoint, tmp_path, kept, mode, structured=True)
+        assert (done.report.kept, again.report.calls, again.report.from_store) == (
+            kept,
+            done.report.calls,
+            again.report.calls,
+        )
+        for report in (done.report, again.report):
+            assert [name for name in says if not any(f"has no {name}" in told for told in report.warnings)] == []
+    project(tmp_path)
+    inputs = Session(teacher=endpoint.url("proposals-schema"), settings={"structured": True})
+    assert (await generate(tmp_path, Wanted(5), inputs, out=tmp_path / "inputs.jsonl")).report.kept == 5
+
+
+@pytest.mark.slow
+async def test_stored_replies_are_read_again_by_a_better_reader(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("stillhouse.teacher.instructions.proposals", lambda *_, **__: [])
+    before = await exercises(endpoint, tmp_path, 60)
+    assert (before.report.kept, before.report.stopped) == (0, "unreadable")
+    monkeypatch.undo()
+    after = await exercises(endpoint, tmp_path, 60)
+    assert (after.report.kept, after.report.from_store, endpoint.calls().total()) == (60, 3, 3)
 
 
 async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, tmp_path):

@@ -43,6 +43,7 @@ class GenerateReport:
     price_snapshot: str | None = None
     stand_in: bool = False
     warnings: list[str] = field(default_factory=list)
+    shown: str | None = None  # the beginning of a reply in which nothing could be read, where that ended it
 
 
 def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str | None) -> dict[str, Any]:
@@ -56,7 +57,10 @@ def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str
     origin = provenance(
         model.name,
         date=stored.created,
-        prompt_hash=prompt_hash([message for message in stored.request["messages"] if message["role"] == "system"]),
+        prompt_hash=prompt_hash(
+            [message for message in stored.request["messages"] if message["role"] == "system"],
+            stored.request.get("schema"),
+        ),
         parameters={**stored.request["parameters"], **without},
         price_snapshot=stored.price_snapshot,
         licence=licence_class(model.name, stand_in=model.stand_in, stated=licence),
@@ -80,6 +84,9 @@ def report_of(
     screen = sources.screen
     lacking = sorted({name for row in rows for name in row["provenance"]["parameters"].get("without", ())})
     notes = [f"{model.name} takes no {' and no '.join(lacking)}: rows were asked at its own default"] if lacking else []
+    notes += [f"{model.name} has no {' and no '.join(generation.without)}: it was asked without"] * bool(
+        generation.without
+    )
     doubtful = Counter(row["provenance"]["usage"] for row in rows if "usage" in row["provenance"])
     notes += [
         f"{count} rows come of replies with token counts that do not add up, priced by their dearest reading: {doubt}"
@@ -105,6 +112,7 @@ def report_of(
         price_snapshot=next((snapshot for snapshot in snapshots if snapshot), None),
         stand_in=model.stand_in,
         warnings=[*sources.warnings, *notes],
+        shown=generation.shown,
     )
 
 

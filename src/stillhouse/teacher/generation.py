@@ -110,6 +110,7 @@ async def with_context(asking: GenerationSettings, model: str, settings: ModelSe
     """
     if asking.reasoning_effort is None:
         asking = replace(asking, reasoning_effort=settings.reasoning_effort)
+    asking = replace(asking, structured=asking.structured or settings.structured)
     if asking.context_tokens is not None:
         return asking
     if settings.context_tokens is not None:
