@@ -882,7 +882,7 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
     project(tmp_path)
     with (tmp_path / "test.jsonl").open("a") as file:
         file.write(json.dumps({"id": "long", "input": " ".join(f"w{i}" for i in range(60)), "label": "good"}) + "\n")
-    planted = {"id": "gen-1", "input": PLANTED[how], "label": "bad", "lineage": {"how": "new", "parents": ["r1"]}}
+    planted = {"id": "gen-1", "input": PLANTED[how], "label": "bad", "lineage": {"how": "new", "parents": ["away"]}}
     if part == "train":
         with (tmp_path / "rows.jsonl").open("a") as file:
             file.write(json.dumps(planted) + "\n")

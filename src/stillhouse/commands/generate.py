@@ -19,6 +19,7 @@ from stillhouse.task import Task
 from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.generated_rows import GenerateReport, report_of, row_of, write_rows
 from stillhouse.teacher.generation import BulkConsent, Sources, Wanted, from_seeds, from_task, with_context
+from stillhouse.teacher.generation_card import write_generation_card
 from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
@@ -110,6 +111,12 @@ async def generate(
         finally:
             await model.close()
         report = report_of(generation, sources, rows, model, asking, n=wanted.n, cost_usd=ledger.spent_usd)
+        whose = (
+            f"the seeds {Path(seeds).name}"
+            if seeds is not None
+            else f"the training rows of {'' if loaded is None else loaded.name}"
+        )
+        files.append(write_generation_card(out, rows, report, whose, asking))
     return GeneratedFiles(
         out=out,
         files=files,

@@ -40,6 +40,7 @@ class GenerateReport:
     context_tokens: int | None = None
     context_from: str | None = None  # who says how large the context is
     cost_usd: float | None = None
+    whole_usd: float | None = None  # what all replies cost, over all runs that paid for them; None: not known
     price_snapshot: str | None = None
     stand_in: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -109,6 +110,7 @@ def report_of(
         context_tokens=asking.context_tokens,
         context_from=asking.context_from if asking.context_tokens is not None else None,
         cost_usd=cost_usd,
+        whole_usd=generation.whole_usd,
         price_snapshot=next((snapshot for snapshot in snapshots if snapshot), None),
         stand_in=model.stand_in,
         warnings=[*sources.warnings, *notes],
@@ -128,10 +130,11 @@ def write_rows(out: Path, rows: Sequence[Row], screen: Screen, *, exercises: boo
     return [out, dropped, alpaca]
 
 
-def _alpaca(row: Row) -> dict[str, str]:
+def _alpaca(row: Row) -> dict[str, Any]:
     exercise = row["input"]
     parts = {"instruction": exercise, "input": ""} if isinstance(exercise, str) else dict(exercise)
-    return {**parts, "output": row["teacher_label"]}
+    # What it is stays with the row: in another task it is the model's answer to a generated input, no gold.
+    return {**parts, "output": row["teacher_label"], "id": row["id"], "lineage": row["lineage"]}
 
 
 def _lines(rows: Sequence[Row]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stillhouse.consent import Consent, Quote
 from stillhouse.data.dataset import label_set
+from stillhouse.data.generated import is_generated
 from stillhouse.data.splits import Splits
 from stillhouse.errors import UserError
 from stillhouse.llm.context import context_window, listed_window
@@ -79,7 +80,7 @@ def from_task(
             "Alpaca's rules judge instructions; a task's inputs are not judged by them, so leave --without out"
         )
     pool = [*splits.train, *splits.unlabelled]
-    rows = [row for row in pool if "lineage" not in row.extra]
+    rows = [row for row in pool if not is_generated(row)]
     if not rows:
         raise UserError(
             f"{task.path or task.name}: all training rows were generated, and none is left to show; add real ones"

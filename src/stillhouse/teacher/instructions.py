@@ -10,6 +10,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.generated import OF_SEEDS
 from stillhouse.errors import DatasetError
 from stillhouse.json_text import read_json
 from stillhouse.jsonl import numbered_lines
@@ -134,7 +135,13 @@ class Exercises:
             return "no instruction, input and output"
         instruction = parts["instruction"]
         whole = {"instruction": instruction, "input": parts["input"]} if parts["input"] else instruction
-        row = {"id": id_, "input": whole, "teacher_label": parts["output"], "lineage": lineage(call, block)}
+        row: dict[str, Any] = {
+            "id": id_,
+            "input": whole,
+            "teacher_label": parts["output"],
+            "lineage": lineage(call, block),
+        }
+        row["lineage"]["parents_are"] = OF_SEEDS
         return Candidate(
             id_, instruction, judged=instruction, row=row, whole=Example(id_, whole).text, answer=parts["output"]
         )

@@ -94,6 +94,7 @@ class Generation:
     stopped: str = "enough"
     why: str | None = None
     from_store: int = 0  # number of replies that had been paid for before
+    whole_usd: float | None = 0.0  # of all replies, whenever they were paid for; None: a price was unknown
     shown: str | None = None  # the beginning of a reply in which nothing could be read, where that ended it
     without: tuple[str, ...] = ()  # what the endpoint does not take, and was asked without
 
@@ -150,6 +151,7 @@ async def generate(
             else:
                 generation.from_store += reply.from_store
                 spent = added_usd(spent, new_cost_usd(reply))
+                generation.whole_usd = added_usd(generation.whole_usd, reply.cost_usd if reply.was_paid else 0.0)
                 generation.curve.append(_take(call, reply, planner, screen, n))
                 tick()
         _check(generation, replies, len(calls), screen)
