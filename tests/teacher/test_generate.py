@@ -270,18 +270,26 @@ async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capp
 async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(
     endpoint, tmp_path
 ):
-    class NotTheVerbs(Consents):
+    """One consent is to rows and verbs. Where the rows are paid already, the verbs are asked about alone."""
+    says, out = Consents(), tmp_path / "m.jsonl"
+    session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=says)
+    await generate(None, Wanted(400), session, seeds="builtin", out=out)
+    rows = endpoint.calls().total()
+
+    class No(Consents):
         def before(self, quote):
             super().before(quote)
-            if len(self.told) == 3:  # the rows' own calls and their estimate came first
-                raise BudgetError("not the verbs")
+            raise BudgetError("not the verbs")
 
-    says = NotTheVerbs()
-    session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=says)
-    out = tmp_path / "m.jsonl"
-    done = await generate(None, Wanted(400), session, seeds="builtin", out=out, verbs_by_teacher=True)
-    assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
-    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
+    no = replace(session, consent=(refuses := No()))
+    done = await generate(None, Wanted(400), no, seeds="builtin", out=out, verbs_by_teacher=True)
+    assert (len(lines(out)), refuses.told[0].n) == (400, 400 / 25)
+    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, rows)
+    (tmp_path / "s.db").unlink()
+    whole = replace(session, consent=(once := Consents()))
+    done = await generate(None, Wanted(400), whole, seeds="builtin", out=out, verbs_by_teacher=True)
+    assert done.parsed.calls == 16 and [quote.cost_usd is not None for quote in once.told] == [False, False, True]
+    assert [part.n for part in once.told[2].later] == [16] and once.told[2].total_usd > once.told[2].cost_usd.value
 
 
 def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from stillhouse.consent import Consent, Quote
+from stillhouse.consent import Consent, Quote, Shown
 from stillhouse.data.dataset import label_set
 from stillhouse.data.generated import is_generated
 from stillhouse.data.splits import Splits
@@ -14,6 +14,7 @@ from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import endpoint
 from stillhouse.llm.pilot import total_cost
+from stillhouse.records import Estimate
 from stillhouse.settings import ModelSettings
 from stillhouse.task import Task
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
@@ -133,14 +134,15 @@ class BulkConsent:
     def before(self, n_calls: int) -> None:
         self.consent.before(Quote(n_calls, self.model.name, price_snapshot=self.model.price_snapshot))
 
-    def after(self, costs: Sequence[float | None], n_calls: int) -> None:
+    def after(self, costs: Sequence[float | None], n_calls: int, cost_usd: Estimate | None = None) -> None:
         known = [cost for cost in costs if cost is not None]
         quote = Quote(n_calls, self.model.name)
         if known and len(known) == len(costs):
             quote = replace(
                 quote,
-                cost_usd=total_cost(known, n_calls),
+                cost_usd=cost_usd or total_cost(known, n_calls),
                 paid_usd=sum(known),
                 price_snapshot=self.model.price_snapshot,
+                shown=Shown(usd_per_call=sum(known) / len(known)),
             )
         self.consent.after(quote)

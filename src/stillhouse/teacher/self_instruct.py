@@ -10,7 +10,7 @@ reason: how many calls are in flight must not change what is asked.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from stillhouse.errors import BudgetError, StillhouseError, TeacherError
 from stillhouse.llm.bulk import complete_all
@@ -18,13 +18,15 @@ from stillhouse.llm.finish import is_cut_off
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.prompted import added_usd, new_cost_usd
 from stillhouse.llm.request import Completion, Request
-from stillhouse.records import Progress
+from stillhouse.records import Estimate, Progress
+from stillhouse.teacher.forecast import CallSeen, forecast
 from stillhouse.teacher.numbered import Block
 from stillhouse.teacher.screen import Candidate, Screen
 
 ROUND = 8  # number of calls in a round
 WINDOW = 10  # calls over which the acceptance rate is looked at
 NOTHING_READ = "no numbered proposal"
+_ID = "gen-"  # how the ids of generated rows begin
 _REFUSED = (400, 422)  # the statuses by which an endpoint says that it does not take a request as it is
 _SHOWN = 300  # most characters that are shown of a reply
 COLLAPSED = 0.05  # generation ends where a smaller share than this of a window's proposals is kept
@@ -69,8 +71,11 @@ class Agree(Protocol):
         """About so many calls are to be paid for, and none has been yet."""
         ...
 
-    def after(self, costs: Sequence[float | None], n_calls: int) -> None:
-        """The first round cost this much, call by call; about so many are to be paid for in all."""
+    def after(self, costs: Sequence[float | None], n_calls: int, cost_usd: Estimate | None = None) -> None:
+        """The first round cost this much, call by call; about so many are to be paid for in all.
+
+        `cost_usd`: what all of them cost; None: as many times the mean.
+        """
         ...
 
 
@@ -81,6 +86,7 @@ class CallYield:
     asked: int
     kept: int
     failed: str | None = None
+    near: int = 0  # proposals that resembled a row kept before
 
 
 @dataclass
@@ -156,14 +162,30 @@ async def generate(
                 tick()
         _check(generation, replies, len(calls), screen)
         if agree is not None and to_pay and len(screen.kept) < n and generation.stopped == "enough":
-            costs = [
-                reply.cost_usd
-                for reply in replies
-                if isinstance(reply, Completion) and not reply.from_store and reply.was_paid
-            ]
-            agree.after(costs, len(costs) + _still_needed(generation, n - len(screen.kept), calls))
+            costs = [_paid_now(reply) for reply in replies]
+            paid = [reply.cost_usd for reply in replies if _was_paid_now(reply)]
+            missing = n - len(screen.kept)
+            earlier: list[float | None] = [None] * (len(generation.curve) - len(costs))
+            told = forecast(
+                [
+                    CallSeen(call.asked, call.kept, call.near, cost)
+                    for call, cost in zip(generation.curve, [*earlier, *costs], strict=True)
+                ],
+                missing,
+                COLLAPSED,
+            )
+            n_more = max(1, round(told.calls.value) - len(generation.curve))
+            agree.after(paid, len(paid) + n_more, None if None in paid else told.cost_usd)
             agree = None
     return generation
+
+
+def _was_paid_now(reply: Completion | StillhouseError) -> TypeGuard[Completion]:
+    return isinstance(reply, Completion) and not reply.from_store and reply.was_paid
+
+
+def _paid_now(reply: Completion | StillhouseError) -> float | None:
+    return reply.cost_usd if _was_paid_now(reply) else None
 
 
 def _plain(call: ProposalCall) -> ProposalCall:
@@ -223,14 +245,14 @@ def _take(call: ProposalCall, reply: Completion, planner: Planner, screen: Scree
         reason = reply.error or "empty reply"
         screen.unreadable(call.request.hash[:12], "", f"call failed: {reason}", call.n)
         return CallYield(call.n, 0, reason)
-    before = len(screen.kept)
+    before, dropped = len(screen.kept), len(screen.dropped)
     proposals = planner.blocks(call, reply.text, cut_off=cut_off)
     if not proposals:
         screen.unreadable(call.request.hash[:12], reply.text[:500], NOTHING_READ, call.n)
     elif len(proposals) < call.n:
         screen.unreadable(call.request.hash[:12], "", "not in the reply", call.n - len(proposals))
     for block in proposals:
-        id_ = f"gen-{call.request.hash[:12]}-{block.number}"
+        id_ = f"{_ID}{call.request.hash[:12]}-{block.number}"
         candidate = block.problem or planner.read(call, block, id_)
         if isinstance(candidate, str):
             screen.unreadable(id_, block.text, candidate)
@@ -238,7 +260,8 @@ def _take(call: ProposalCall, reply: Completion, planner: Planner, screen: Scree
             screen.unreadable(id_, block.text, "not needed")
         else:
             screen.judge(candidate)
-    return CallYield(call.n, len(screen.kept) - before)
+    near = sum(str(drop.resembled).startswith(_ID) for drop in screen.dropped[dropped:])
+    return CallYield(call.n, len(screen.kept) - before, near=near)
 
 
 def _stop_at_once(generation: Generation, screen: Screen) -> None:
