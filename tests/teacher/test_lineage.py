@@ -22,6 +22,11 @@ def teacher(request, example):
     return "good" if "good" in text or "day 3" in text else "bad"
 
 
+def curt(request, example):
+    why = "" if "day 1" in request.messages[-1]["content"] else "It was warm. "
+    return why + "So the answer is good."
+
+
 teacher.stand_in = False
 """
 
@@ -75,3 +80,13 @@ async def test_what_was_generated_stays_so_and_the_teacher_is_held_against_gold(
     again = await label(folder, session, data=done.out, out=folder / "again.jsonl")
     assert sum(again.report.generated.values()) == 15  # labelled again, they stay what they are
     assert made.report.whole_usd is None or made.report.whole_usd >= 0
+
+
+async def test_a_rationale_that_was_asked_for_and_not_given_is_null_with_its_reason_and_counted(folder):
+    (folder / "task.toml").write_text(MOOD + "[teacher]\nrationales = true\n")
+    done = await label(folder, Session(teacher="scripted:lineage_teacher:curt"))
+    rows = [json.loads(line) for line in done.out.read_text().splitlines()]
+    without = [row for row in rows if "no_rationale" in row]
+    assert len(without) == done.report.n_without_reasons == sum("day 1" in row["input"] for row in rows) > 0
+    assert {row["teacher_rationale"] for row in without} == {None}
+    assert f"{len(without)} labels have no rationale, though one was asked for" in done.card.read_text()

@@ -122,6 +122,11 @@ def _print(done: "LabelledFile", batch: bool) -> None:
         out.print(f"  {report.sent_back} replies sent back for repair, {report.repaired} labels came of it")
     for feature, count in report.lacking.items():
         out.print(f"  {count} asked without {feature}: the endpoint does not have it")
+    if report.n_without_reasons:
+        said = (
+            f"{report.n_without_reasons} labels without a rationale, though one was asked for (`no_rationale` of a row)"
+        )
+        out.print(f"  {said}", soft_wrap=True, highlight=False)
     if report.gold is not None:
         out.print(f"  {agreement(report.gold)}", soft_wrap=True, highlight=False)
         if report.gold.score < report.gold.n:

@@ -38,6 +38,7 @@ from stillhouse.teacher.provenance import NAMES, UNKNOWN, licence_class, prompt_
 from stillhouse.teacher.spool import Spool
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+NO_REASONS = "a rationale was asked for, and the reply gives none"
 _MOST_REASONS = 100  # most reasons that are counted apart; an endpoint's own words may differ in every row
 _ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
@@ -98,6 +99,7 @@ class LabelReport:
     n_cost_unknown: int = 0  # number of answers whose cost is not known though the price is: no usable counts came
     n_unanswered: int = 0  # number of rejected rows that no answer was paid for: the next run asks them again
     # Who generated inputs, and under which licence class -> number of labelled rows. All others are real ones.
+    n_without_reasons: int = 0  # number of labels whose reply gives no rationale, though one was asked for
     generated: dict[tuple[str, str], int] = field(default_factory=dict)
     gold: GoldAgreement | None = None  # None: no labelled row has a gold label, or nothing compares them
 
@@ -120,7 +122,8 @@ class _Tally:
         self.rejected: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
         self.usage_doubts: Counter[str] = Counter()
-        self.n_cost_unknown = self.n_unanswered = 0
+        self.n_cost_unknown = self.n_unanswered = self.n_without_reasons = 0
+        self._wants_reasons = task.teacher.rationales
         self.licences: Counter[str] = Counter()
         self.generated: Counter[tuple[str, str]] = Counter()
         self.dates: tuple[str, str] | None = None
@@ -204,6 +207,7 @@ class _Tally:
             self.repaired += reply.how == "repaired"
             self.with_scores += prediction.scores is not None
             self.licences[origin["licence"]] += 1
+            self.n_without_reasons += self._wants_reasons and not (prediction.rationale or "").strip()
             if is_generated(example):
                 self.generated[_maker(example)] += 1
         if (date := origin["date"]) is not None:
@@ -237,6 +241,7 @@ class _Tally:
             usage_doubts=dict(self.usage_doubts.most_common()),
             n_cost_unknown=self.n_cost_unknown,
             n_unanswered=self.n_unanswered,
+            n_without_reasons=self.n_without_reasons,
             generated=dict(self.generated.most_common()),
         )
 
@@ -377,7 +382,8 @@ async def label(
             if score is not None and output is not None and example.label is not None:
                 against_gold = score[2](output, example.label, example)
                 scores.append(against_gold)
-            spool.add(index, _row(name, example, labelled, against_gold), kept=output is not None)
+            row = _row(name, example, labelled, against_gold, task.teacher.rationales)
+            spool.add(index, row, kept=output is not None)
 
         report = await annotate_each(task, examples, take, session, batch=waiting if batch else None)
         spool.write(out, out.with_suffix(".rejected.jsonl"))
@@ -417,7 +423,9 @@ def _maker(example: Example) -> tuple[str, str]:
     return str(known.get("teacher") or "a model that is not named"), str(known.get("licence") or UNKNOWN)
 
 
-def _row(teacher_name: str, example: Example, labelled: Labelled, against_gold: float | None) -> bytes:
+def _row(
+    teacher_name: str, example: Example, labelled: Labelled, against_gold: float | None, wants_reasons: bool
+) -> bytes:
     prediction = labelled.prediction
     row: dict[str, object] = {**_own_fields(example), "teacher": teacher_name}
     if prediction.output is None:
@@ -433,6 +441,8 @@ def _row(teacher_name: str, example: Example, labelled: Labelled, against_gold: 
             "against_gold": against_gold,
         }
         row = {name: value for name, value in row.items() if value is not None}
+        if wants_reasons and not (prediction.rationale or "").strip():
+            row |= {"teacher_rationale": None, "no_rationale": NO_REASONS}
     if labelled.thinking is not None:
         row["teacher_thinking"] = labelled.thinking
     row["provenance"] = labelled.provenance

@@ -92,6 +92,10 @@ def _labels(report: LabelReport) -> list[str]:
     for doubt, count in report.usage_doubts.items():
         priced = "token counts that do not add up and are priced by their dearest reading"
         lines.append(f"- {count:,} answers have {priced}: {markdown_line(doubt)} (`usage` in `provenance`).")
+    if report.n_without_reasons:
+        lines.append(
+            f"- {report.n_without_reasons:,} labels have no rationale, though one was asked for (`no_rationale`)."
+        )
     if report.gold is not None:
         lines.append(f"- {markdown_line(agreement(report.gold))} (`against_gold` of a row says so).")
     for (by, _), count in report.generated.items():

@@ -1,10 +1,10 @@
 """What a generation will cost, told after its first round: how many calls the missing rows take, at what price each.
 
 Fewer proposals are kept as rows pile up, since more of them resemble a kept one. How fast is read off the first
-round: `near` proposals resembled a row kept before. Two laws are drawn from in equal parts. Where all texts are equally likely,
-the share of new ones falls by a factor e for every 1 / hazard rows kept (the coupon collector). Where some are far
-likelier than others, kept rows grow as a power of the proposals (Heaps' law). A first round cannot tell one from the
-other, so the interval covers both. A generation also ends where hardly anything is new any more: that bounds the calls.
+round: `near` proposals resembled a row kept before. Two laws are drawn from in equal parts. Where all texts are equally
+likely, the share of new ones falls by a factor e for every 1 / hazard rows kept (the coupon collector). Where some are
+far likelier than others, kept rows grow as a power of the proposals (Heaps' law). A first round cannot tell one from
+the other, so the interval covers both. A generation also ends where hardly anything is new: that bounds the calls.
 
 It is a simulation with a fixed seed: the same round gives the same forecast.
 """
