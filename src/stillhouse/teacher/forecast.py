@@ -92,7 +92,8 @@ def _by_exponential(
     goal = np.maximum(done, np.minimum(done + missing, ends_at))
     hazard = np.maximum(hazard, 1e-9)
     to_goal, so_far = np.minimum(hazard * goal, _LOG_MOST), np.minimum(hazard * done, _LOG_MOST)
-    return (np.exp(to_goal) - np.exp(so_far)) / (hazard * mean)
+    calls: np.ndarray = (np.exp(to_goal) - np.exp(so_far)) / (hazard * mean)
+    return calls
 
 
 def _by_power(
@@ -104,5 +105,6 @@ def _by_power(
     power = np.clip(np.exp(-hazard * done) * tried / max(done, 1.0), 0.1, 1.0)
     factor = max(done, 1.0) / tried**power
     goal = np.log((done + missing) / factor) / power  # logarithms of proposals, for the powers are large
-    calls = (np.exp(np.clip(goal, math.log(tried), _LOG_MOST)) - tried) / mean
-    return np.minimum(calls, missing / (collapsed * asked))  # with more calls than that it has ended
+    calls: np.ndarray = (np.exp(np.clip(goal, math.log(tried), _LOG_MOST)) - tried) / mean
+    bounded: np.ndarray = np.minimum(calls, missing / (collapsed * asked))  # with more calls than that it has ended
+    return bounded
