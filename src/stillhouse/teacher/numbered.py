@@ -96,15 +96,21 @@ _OF_TEXT = ("", "markdown", "md", "text", "txt", "plaintext")  # what a fence ar
 _FENCE = re.compile(r"[ \t]*(?:>[ \t]*)?(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*")
 # What begins code at the end of a line of text: "Output: ```python"
 _OPENS_LATE = re.compile(r"[^`~\n]*[:：](?:\*\*|__)?[ \t]*(`{3,}|~{3,})[\w+-]*[ \t]*")
+_WRAP = r"(?:\*{1,3}|_{1,3}|`)"  # what makes a field's name bold, slanted or code
 _FIELD = (
-    rf"^{_QUOTE}(?P<level>[#＃]{{1,6}}[ \t]*+)?(?:[-*•][ \t]++)?(?P<bold>{_BOLD})?(?P<name>Instruction|Input|Output)"
-    rf"[ \t]*+(?P<closed>{_BOLD})?(?:[ \t]*+[:：](?P<shut>{_BOLD})?|(?(level)|(?(closed)|(?!)))[ \t]*+$)"
+    rf"^{_QUOTE}(?P<level>[#＃]{{1,6}}[ \t]*+)?(?:[-*•][ \t]++)?(?P<bold>{_WRAP})?(?P<name>Instruction|Input|Output)"
+    rf"[ \t]*+(?P<closed>{_WRAP})?"
+    rf"(?:[ \t]*+[:：](?P<shut>{_WRAP})?|(?<=[ \t])[-–—](?=[ \t])|(?(level)|(?(closed)|(?!)))[ \t]*+$)"
 )
 # As they are asked for, and else in any case: a text may hold "input:" as well.
 _FIELDS = tuple(re.compile(_FIELD, re.MULTILINE | flag) for flag in (re.NOFLAG, re.IGNORECASE))
 _NAMES = ["instruction", "input", "output"]
 # What stands for no input: "<none>", "None.", "(none)", "N/A", "<noinput>", "-"
-_NO_INPUT = re.compile(r"\W*(?:(?:none|null|n/?\.?a|no ?input|not applicable|empty)\W*)?", re.IGNORECASE)
+_NO_INPUT = re.compile(
+    r"\W*(?:(?:none|null|n/?\.?a|no(?: additional| further)? ?input|not applicable|empty)"
+    r"(?: (?:is )?(?:required|needed|necessary|provided|given))?\W*)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.teacher.numbered import (
+    MARK,
     Block,
     begins_fields,
     blocks,
@@ -27,12 +28,18 @@ _OPENINGS = (  # how words to the reader begin
     r"(?:please |and )?let me know|feel free|i hope|hope (?:this|these)|would you like|do you want|shall i|happy to",
     r"if you(?:'d| would)? (?:like|need|want)|is there anything|that(?:'s| is) all|end of|note that|\(?(?:note|end)\b",
     r"these (?:new |\d+ |twenty )?(?:exercises|examples|tasks|instructions|inputs|variants|prompts)",
-    r"all (?:of the|\d+|twenty) |sag(?:en sie)? mir|ich hoffe|lass(?:en sie)? (?:es )?mich",
+    r"there you (?:have it|go)|all (?:of the|\d+|twenty) |sag(?:en sie)? mir|ich hoffe|lass(?:en sie)? (?:es )?mich",
 )
 _CLOSING = re.compile(
     rf"\n[ \t]*\n(?:[-*_ \t]{{3,}}\n\s*)?[*_>#\s]*(?:{'|'.join(_OPENINGS)})[^\n]*(?:\n[^\n]+)*\s*$", re.IGNORECASE
 )
+_CLOSING_LINE = re.compile(
+    r"\n[*_>\s]*(?:please )?let me know if you[^\n]*"
+    r"\b(?:more|other|further|additional|exercises|examples|changes)\b[^\n]*$",
+    re.IGNORECASE,
+)
 _AFTER_A_RULE = re.compile(r"\n[ \t]*\n[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,})[ \t]*\n[ \t]*\n?[^\n]+\s*$")
+_OTHER_HEAD = re.compile(r"\s*(?:#{1,6}|\*\*|__)[\s#*_]*(?:[^\W\d]+[\s.#:]+){1,3}(?P<number>\d{1,4})\b.{0,80}$")
 _TAGS_BELOW = re.compile(r"(?:\s*\n</?[A-Za-z][^<>\n]*>[ \t]*)+\s*$")
 # A letter may end with the words that close a reply.
 _LETTER = re.compile(r"^\s*(?:dear|hi|hello|hey|subject:|good (?:morning|afternoon|evening))\b", re.IGNORECASE)
@@ -90,6 +97,9 @@ def _without_inner_heads(reply: str) -> str:
         begins[at] = below
         if lines[at].strip() and not is_fence_or_rule(lines[at]):
             below = begins_fields(lines[at])
+    for at, line in enumerate(lines):
+        if begins[at] and head_end(line) is None and (told := _OTHER_HEAD.match(line)) is not None:
+            lines[at] = f"{MARK} {told['number']}"  # "## Problem 4", "### Aufgabe 4:"
     heads = {at: end for at, line in enumerate(lines) if (end := head_end(line)) is not None}
     real = {at for at, end in heads.items() if begins[at] or begins_fields(lines[at][end:].lstrip())}
     real -= {at for at in real if _is_in_code(lines, at, min((other for other in real if other > at), default=None))}
@@ -109,13 +119,14 @@ def _renumbered(reply: str, first: int, last: int, *, cut_off: bool, exercises: 
     """The blocks, also where their numbers begin at 1 instead of `first`, or begin anew within the reply."""
     read = blocks(reply, first, last, cut_off=cut_off)
     n = last - first + 1
-    if first > 1:
-        from_one = blocks(reply, 1, n, cut_off=cut_off)
-        numbers = [block.number for block in from_one]
-        if numbers == list(range(1, len(numbers) + 1)) and _usable(from_one) > _usable(read):
-            return from_one
+    for start in (1, 0) if first > 1 else (0,):
+        anew_from = blocks(reply, start, start + n - 1, cut_off=cut_off)
+        numbers = [block.number for block in anew_from]
+        if numbers == list(range(start, start + len(numbers))) and _usable(anew_from) > _usable(read):
+            return anew_from
     runs = _runs([block.number for block in read])
     anew = len(runs) > 1 and all(len(run) > 1 and run[0] in (1, first) for run in runs) and len(read) <= n
+    anew = anew or (2 < len(read) <= n and len({block.number for block in read}) == 1)  # each has the same number
     if not exercises or not anew:
         return read
     whole = [replace(block, number=first + at) for at, block in enumerate(read)]
@@ -170,7 +181,11 @@ def _without_closing(read: list[Block], cut_off: bool) -> list[Block]:
     last = read[-1]
     parts = fields(last.text)
     output = last.text if parts is None else parts["output"]
-    closing = _CLOSING.search(last.text) or (_AFTER_A_RULE.search(last.text) if len(read) > 1 else None)
+    closing = (
+        _CLOSING.search(last.text)
+        or _CLOSING_LINE.search(last.text)
+        or (_AFTER_A_RULE.search(last.text) if len(read) > 1 else None)
+    )
     if closing is None or _LETTER.match(output):
         return read
     return [*read[:-1], replace(last, text=last.text[: closing.start()].rstrip())]
