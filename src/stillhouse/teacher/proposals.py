@@ -40,7 +40,7 @@ _CLOSING_LINE = re.compile(
 )
 _AFTER_A_RULE = re.compile(r"\n[ \t]*\n[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,})[ \t]*\n[ \t]*\n?[^\n]+\s*$")
 _OTHER_HEAD = re.compile(r"\s*(?:#{1,6}|\*\*|__)[\s#*_]*(?:[^\W\d]+[\s.#:]+){1,3}(?P<number>\d{1,4})\b.{0,80}$")
-_TAGS_BELOW = re.compile(r"(?:\s*\n</?[A-Za-z][^<>\n]*>[ \t]*)+\s*$")
+_TAG_ALONE = re.compile(r"[ \t]*</?[A-Za-z][^<>\n]{0,200}>[ \t]*")
 # A letter may end with the words that close a reply.
 _LETTER = re.compile(r"^\s*(?:dear|hi|hello|hey|subject:|good (?:morning|afternoon|evening))\b", re.IGNORECASE)
 
@@ -155,13 +155,21 @@ def _by_fields(reply: str, first: int, last: int, *, cut_off: bool) -> list[Bloc
         return []
     starts = [at for at, line in enumerate(lines) if begins_fields(line)]
     parts = ("\n".join(lines[at:end]).strip() for at, end in zip(starts, [*starts[1:], len(lines)], strict=True))
-    texts = [_TAGS_BELOW.sub("", part) for part in parts]
+    texts = [_without_tags_below(part) for part in parts]
     if not all(exercise_of(text) for text in texts[:-1]):
         return []
     extra = "number not asked for"
     read = [Block(first + at, text, extra if first + at > last else None) for at, text in enumerate(texts)]
     read = without_rules(read)
     return [*read[:-1], replace(read[-1], problem="cut off")] if cut_off else read
+
+
+def _without_tags_below(text: str) -> str:
+    """The text without the lines at its end that hold a tag and nothing else."""
+    lines = text.split("\n")
+    while lines and (not lines[-1].strip() or _TAG_ALONE.fullmatch(lines[-1])):
+        lines.pop()
+    return "\n".join(lines)
 
 
 def _unwrapped(text: str, exercise: bool) -> str:
