@@ -15,7 +15,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import endpoint
 from stillhouse.llm.pilot import total_cost
 from stillhouse.records import Estimate
-from stillhouse.settings import ModelSettings
+from stillhouse.settings import TeacherSettings
 from stillhouse.task import Task
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.generation_settings import GenerationSettings
@@ -105,7 +105,7 @@ def _known_to(screen: Screen, sources: Sources) -> Sources:
     return sources
 
 
-async def with_context(asking: GenerationSettings, model: str, settings: ModelSettings) -> GenerationSettings:
+async def with_context(asking: GenerationSettings, model: str, settings: TeacherSettings) -> GenerationSettings:
     """How to ask, with the model's context and effort where only others than the user name them.
 
     The context is that of the first who knows it: the user, the settings, the table of models, the endpoint's own list.

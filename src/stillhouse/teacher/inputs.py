@@ -73,7 +73,7 @@ class TaskInputs:
         shown = self.rows[0].input
         if self._fields is None:
             item: dict[str, Any] = {"type": "string"}
-        elif all(isinstance(value, str) for value in dict(shown).values()):
+        elif all(isinstance(value, str) for value in (shown.values() if isinstance(shown, Mapping) else ())):
             item = texts_schema(self._fields)
         else:
             return None
