@@ -151,6 +151,16 @@ def _place(body, mode):
     return web.json_response(completion('{"city": "Porto", "orders": "many"}'))
 
 
+def _in_json(body):
+    """Ten exercises or inputs, as the schema has them."""
+    (name, part), *_ = body["response_format"]["json_schema"]["schema"]["properties"].items()
+    draw = random.Random(body["messages"][-1]["content"])
+    texts = [" ".join(f"word{draw.randrange(500)}" for _ in range(8)) for _ in range(10)]
+    is_text = part["items"]["type"] == "string"
+    exercises = [{"instruction": f"Explain {text}.", "input": "", "output": "Done."} for text in texts]
+    return completion(json.dumps({name: texts if is_text else exercises}))
+
+
 def _proposals(body, mode):
     """Numbered exercises or inputs, made of the prompt; "proposals-few" has four wordings in all, "proposals-cut" stops in the middle of the last."""
     system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
@@ -337,11 +347,17 @@ def serve(root: Path) -> None:
                 "proposals"
                 | "no-sampler-proposals"
                 | "proposals-listed"
+                | "proposals-plain"
+                | "proposals-schema"
                 | "proposals-few"
                 | "proposals-cut"
                 | "proposals-slow"
             ):
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
+                if "response_format" in body and mode == "proposals-plain":
+                    return web.json_response({"error": {"message": "response_format is not supported"}}, status=400)
+                if "response_format" in body and mode == "proposals-schema":
+                    return web.json_response(_in_json(body))
                 return web.json_response(_proposals(body, mode))
             case "context-short":
                 said = "This model's maximum context length is 512 tokens; your messages have 900."

@@ -17,6 +17,7 @@ class Doubt(IntEnum):
     FAILS_ELSEWHERE = auto()  # what is recommended does not pass on another test set
     OTHERS_DIFFER = auto()  # the rows without a label are not like those that score
     NOT_TRAFFIC = auto()  # rows stand for several calls, and count once
+    GENERATED_TEST_ROWS = auto()  # a model wrote the test rows
     TEST_ROWS_LEFT_OUT = auto()  # test rows have no label that can be used
     CALIBRATION_ROWS_LEFT_OUT = auto()  # rows that would choose a cascade's threshold have no label that can be used
     QUERIES_DO_NOT_RUN = auto()  # labels are queries that do not run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stillhouse.consent import AskedFirst, Consent, LaterToo, Quote
+from stillhouse.consent import AskedFirst, Bulk, Consent, OneConsent, Quote
 from stillhouse.errors import UserError
 from stillhouse.records import Progress
 from stillhouse.settings import ModelSettings, TeacherSettings
@@ -40,12 +40,14 @@ class Session:
         """Who is asked before a bulk of calls is paid for."""
         return AskedFirst(self.consent) if callable(self.consent) else self.consent
 
-    def before(self, *later: Quote | None) -> "Session":
-        """This session for calls that others will follow: of those, what cannot be agreed to is said first."""
-        quotes = tuple(quote for quote in later if quote is not None)
-        if self.asks is None or not quotes:
-            return self
-        return replace(self, consent=LaterToo(self.asks, quotes))
+    def before(self, *later: Bulk | None) -> "Session":
+        """This session for calls that these follow: one quote tells all of them, and one consent is to all of them."""
+        return self if self.asks is None else replace(self, consent=OneConsent(self.asks, [*filter(None, later)]))
+
+    def begins(self, *bulks: Bulk | None) -> None:
+        """Say that calls named to `before` come next: they bring a quote of their own."""
+        if isinstance(self.consent, OneConsent):
+            self.consent.begins(*bulks)
 
     def open_task(self, task: Path | Task) -> Task:
         """The task as this session asks it: read from its file where a path is given, with the session's settings."""

@@ -39,6 +39,8 @@ class DataSettings(Section):
     # Most rows of one group among the rows that measure; of a larger group that many are drawn at random. None: what
     # leaves 95 % of the training rows' groups whole, a row without a group being one (20 where there are few rows).
     group_cap: int | None = Field(default=None, gt=0)
+    # Whether rows that a model generated may be calibration and test rows as well. They are learned from either way.
+    measure_generated: bool = False
     # The licence of the rows as a Hugging Face identifier such as "cc-by-4.0". It goes into the data card.
     licence: str | None = None
     # Field of a row -> the file's column, or several for `input` and `choices`; "": no column. For files whose names

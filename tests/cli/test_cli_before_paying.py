@@ -248,6 +248,6 @@ def test_a_judge_without_a_price_is_said_before_labels_are_bought_for_a_win_rate
     )
     ran = stillhouse("distill", folder, "--yes", "--accept-terms", "--runs", folder / "runs")
     assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
-    assert f"no price is known for {UNKNOWN_PRICE}, so nobody can say what its calls will cost" in ran.err.replace(
+    assert f"no price is known for {UNKNOWN_PRICE}, so nobody can say what 24 calls will cost" in ran.err.replace(
         "\n", " "
     )

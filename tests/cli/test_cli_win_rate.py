@@ -123,6 +123,24 @@ def test_distill_goes_by_the_win_rate_against_the_prompt(stillhouse, folder, mon
     assert {row["score"] for row in rows if row["arm"] == found["a"]} == {0.0}
 
 
+class Silent(Mumbling):
+    """A student that answers no row."""
+
+    async def predict(self, inputs):
+        return [Prediction(None, error="no answer") for _ in inputs]
+
+
+def test_a_student_that_answers_no_test_row_fails_and_the_run_says_so(stillhouse, folder, monkeypatch):
+    monkeypatch.setattr("stillhouse.commands.distill.student_arm", measured_at_once)
+    monkeypatch.setattr(sys.modules[__name__], "Mumbling", Silent)
+    done = stillhouse("distill", ".", "--json")
+    assert done.code == 1, done.err
+    [found] = done.json["result"]["win_rates"]
+    assert (found["tally"]["losses"], found["n_missing_a"]) == (found["n_rows"], found["n_rows"])
+    gate = next(arm["gate"] for arm in done.json["result"]["arms"] if arm["name"] == found["a"])
+    assert gate["answer"] == "fail" and "have no answer of" in " ".join(found["notes"])
+
+
 def test_evaluate_is_a_comparison_with_the_teacher_and_ends_by_the_gate(stillhouse, folder):
     mimic(folder, wrong=2)
     near = stillhouse("evaluate", "mimic.jsonl", "examples.jsonl", "--task", "task.toml", "--json")

@@ -379,7 +379,17 @@ def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count
         (0.6, *proportion_confint(30, 50, method="wilson"))
     )  # A stood on the left, always
     assert (keeps.value, keeps.low, keeps.high) == pytest.approx((0.8, *proportion_confint(40, 50, method="beta")))
-    assert bias_of_judge(data).first.value == pytest.approx((40 * 0.5 + 10) / 50)
+    assert bias_of_judge(data).first.value == pytest.approx((40 * 1 + 10 * 2) / (2 * 50))
+
+
+def test_the_share_for_the_answer_shown_first_leaves_ties_out():
+    """A judge that takes the first wherever it chooses: ties on most rows do not draw its share to one half."""
+    data = rows(["A"] * 10 + ["tie"] * 40, [("A", "B")] * 10 + [("tie", "tie")] * 30 + [("A", "both bad")] * 10)
+    judge, people = bias_of_judge(data), bias_of_people(data)
+    assert (judge.first.value, judge.first.n, people.first.value, people.first.n) == (1.0, 30, 1.0, 10)
+    assert judge.shown and people.shown
+    ties = rows(["tie"] * 5, [("tie", "both bad")] * 5)
+    assert (bias_of_judge(ties).first, bias_of_people(ties).first, bias_of_judge(ties).shown) == (None, None, False)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Usage
 from stillhouse.session import Session
 from stillhouse.store import open_store
+from stillhouse.teacher.numbered import blocks
 from stillhouse.teacher.self_instruct import ProposalCall, _take
 
 SAYS = Completion("yes")
@@ -108,10 +109,13 @@ def test_the_last_proposal_of_a_reply_that_was_cut_off_is_not_taken(finish):
     class Takes:
         kept, read_of = [], []
 
-        def unreadable(self, id_, text, reason):
+        def unreadable(self, id_, text, reason, n=1):
             pass
 
     class Reads:
+        def blocks(self, call, reply, *, cut_off):
+            return blocks(reply, call.first, call.last, cut_off=cut_off)
+
         def read(self, call, block, id_):
             Takes.read_of.append(block.number)
             return "no"

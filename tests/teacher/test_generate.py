@@ -270,18 +270,26 @@ async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capp
 async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(
     endpoint, tmp_path
 ):
-    class NotTheVerbs(Consents):
+    """One consent is to rows and verbs. Where the rows are paid already, the verbs are asked about alone."""
+    says, out = Consents(), tmp_path / "m.jsonl"
+    session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=says)
+    await generate(None, Wanted(400), session, seeds="builtin", out=out)
+    rows = endpoint.calls().total()
+
+    class No(Consents):
         def before(self, quote):
             super().before(quote)
-            if len(self.told) == 3:  # the rows' own calls and their estimate came first
-                raise BudgetError("not the verbs")
+            raise BudgetError("not the verbs")
 
-    says = NotTheVerbs()
-    session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=says)
-    out = tmp_path / "m.jsonl"
-    done = await generate(None, Wanted(400), session, seeds="builtin", out=out, verbs_by_teacher=True)
-    assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
-    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
+    no = replace(session, consent=(refuses := No()))
+    done = await generate(None, Wanted(400), no, seeds="builtin", out=out, verbs_by_teacher=True)
+    assert (len(lines(out)), refuses.told[0].n) == (400, 400 / 25)
+    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, rows)
+    (tmp_path / "s.db").unlink()
+    whole = replace(session, consent=(once := Consents()))
+    done = await generate(None, Wanted(400), whole, seeds="builtin", out=out, verbs_by_teacher=True)
+    assert done.parsed.calls == 16 and [quote.cost_usd is not None for quote in once.told] == [False, False, True]
+    assert [part.n for part in once.told[2].later] == [16] and once.told[2].total_usd > once.told[2].cost_usd.value
 
 
 def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():
@@ -339,13 +347,41 @@ def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
 async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
-    """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
+    """Prose counts as proposals that could not be read, and ends it after the first round; what fails call by call fails as a whole."""
     if mode == "nonsense":
-        report = (await exercises(endpoint, tmp_path, 50, mode)).report
-        assert (report.stopped, report.kept, set(report.dropped)) == ("collapse", 0, {"no numbered proposal"})
+        report = (await exercises(endpoint, tmp_path, 500, mode)).report
+        assert (report.stopped, report.kept, report.dropped) == ("unreadable", 0, {"no numbered proposal": 160})
+        assert (report.shown, report.calls, endpoint.calls().total()) == ("I would rather not say", 8, 8)
     else:
         with pytest.raises(TeacherError, match="every call of the first round failed"):
             await exercises(endpoint, tmp_path, 50, mode)
+
+
+@pytest.mark.slow
+async def test_a_schema_is_asked_for_where_the_endpoint_has_one_and_left_out_where_it_has_none(endpoint, tmp_path):
+    for mode, kept, says in (("proposals-schema", 10, []), ("proposals-plain", 19, ["schema"])):
+        done = await exercises(endpoint, tmp_path, kept, mode, structured=True)
+        again = await exercises(endpoint, tmp_path, kept, mode, structured=True)
+        assert (done.report.kept, again.report.calls, again.report.from_store) == (
+            kept,
+            done.report.calls,
+            again.report.calls,
+        )
+        for report in (done.report, again.report):
+            assert [name for name in says if not any(f"has no {name}" in told for told in report.warnings)] == []
+    project(tmp_path)
+    inputs = Session(teacher=endpoint.url("proposals-schema"), settings={"structured": True})
+    assert (await generate(tmp_path, Wanted(5), inputs, out=tmp_path / "inputs.jsonl")).report.kept == 5
+
+
+@pytest.mark.slow
+async def test_stored_replies_are_read_again_by_a_better_reader(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("stillhouse.teacher.instructions.proposals", lambda *_, **__: [])
+    before = await exercises(endpoint, tmp_path, 60)
+    assert (before.report.kept, before.report.stopped) == (0, "unreadable")
+    monkeypatch.undo()
+    after = await exercises(endpoint, tmp_path, 60)
+    assert (after.report.kept, after.report.from_store, endpoint.calls().total()) == (60, 3, 3)
 
 
 async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, tmp_path):
@@ -855,7 +891,7 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
     project(tmp_path)
     with (tmp_path / "test.jsonl").open("a") as file:
         file.write(json.dumps({"id": "long", "input": " ".join(f"w{i}" for i in range(60)), "label": "good"}) + "\n")
-    planted = {"id": "gen-1", "input": PLANTED[how], "label": "bad", "lineage": {"how": "new", "parents": ["r1"]}}
+    planted = {"id": "gen-1", "input": PLANTED[how], "label": "bad", "lineage": {"how": "new", "parents": ["away"]}}
     if part == "train":
         with (tmp_path / "rows.jsonl").open("a") as file:
             file.write(json.dumps(planted) + "\n")

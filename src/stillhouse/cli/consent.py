@@ -28,7 +28,8 @@ class CommandLine:
             )
         if not self._given and not (sys.stdin.isatty() and err.is_terminal):
             raise UserError(
-                f"{quote.n:,} calls of {quote.teacher} are to be paid for and nobody can be asked here; "
+                f"{quote.n:,} calls of {quote.teacher}{_and_later(quote)} are to be paid for and nobody can be asked "
+                "here; "
                 "give --yes, or a cap with --max-usd"
             )
 
@@ -39,3 +40,7 @@ class CommandLine:
                 raise BudgetError(
                     "stopped before the bulk: nothing more is asked, and what the pilot answered is stored"
                 )
+
+
+def _and_later(quote: Quote) -> str:
+    return "".join(f" and up to {part.n:,} of {part.teacher}" for part in quote.later)

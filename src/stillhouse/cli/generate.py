@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stillhouse.clean_text import terminal_text
 from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AcceptTerms, AsJson, Buying, Rows, SkipBad, Store, Teacher, command
 from stillhouse.cli.terms import once_confirmed
@@ -43,7 +44,8 @@ def generate(
     ] = "new",
     balance: Annotated[bool, typer.Option("--balance", help="ask for as many inputs of each class")] = False,
     without: Annotated[
-        list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")
+        list[str] | None,
+        typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii; or refusal"),
     ] = None,
     near: Annotated[
         str,
@@ -57,6 +59,13 @@ def generate(
     shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
     per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
     max_tokens: Annotated[int, typer.Option(help="longest reply")] = 3072,
+    structured: Annotated[
+        bool | None,
+        typer.Option(
+            "--structured/--no-structured",
+            help="ask for JSON by a schema, where the endpoint has that; default: `structured` in [teacher]",
+        ),
+    ] = None,
     context_tokens: Annotated[
         int | None,
         typer.Option(
@@ -110,7 +119,7 @@ def generate(
         raise UserError("--data goes with a step's name, APP:STEP; for exercises give your seeds with --seeds")
     target = None if task is None else task_of(task, data)
     with progress_bar() as tick:
-        session = buying.session(target, tick, teacher=teacher, store=store)
+        session = buying.session(target, tick, teacher=teacher, store=store, structured=structured)
         work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
         done = work(
             target,
@@ -124,6 +133,8 @@ def generate(
         )
         page, verbs = write_page(done, tick) if report and done.texts else (None, None)
     _show(done, verbs, page, task, as_json)
+    if not done.report.kept:
+        raise typer.Exit(1)  # why is said
 
 
 def _show(done: "GeneratedFiles", verbs: "Verbs | None", page: Path | None, task: Path | None, as_json: bool) -> None:
@@ -139,7 +150,7 @@ def _show(done: "GeneratedFiles", verbs: "Verbs | None", page: Path | None, task
     _print_verbs(verbs, done.parsed)
     for path in files[1:]:
         out.print(f"  {path}")
-    if task is not None:
+    if task is not None and done.report.kept:
         out.print(
             f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}', markup=False
         )
@@ -170,7 +181,7 @@ def _print(report: "GenerateReport", path: Path) -> None:
     stand_in = " (a stand-in, not a model)" if report.stand_in else ""
     out.print(f"{report.kept} of {report.n} rows by {report.teacher}{stand_in}: {path}")
     n_asked = sum(n for n, _ in report.curve)
-    calls = f"{report.calls} calls ({report.from_store} answered from the store) asked for {n_asked}"
+    calls = f"{report.calls} calls ({report.from_store} answered from the store) asked for {n_asked} proposals"
     out.print(f"  {calls}; compared with {report.known} known rows")
     if report.held_out:
         out.print(f"  none resembles one of {report.held_out} held-out rows")
@@ -190,3 +201,7 @@ def _print(report: "GenerateReport", path: Path) -> None:
         curve = " ".join(f"{n_kept}/{n}" for n, n_kept in report.curve[-20:])
         err.print(f"warning: stopped ({report.stopped}): {report.why}", soft_wrap=True, highlight=False)
         err.print(f"  kept of asked, call by call: {curve}", soft_wrap=True, highlight=False)
+    if report.shown:
+        begins = terminal_text(report.shown)
+        err.print("  a reply of them begins so:", highlight=False)
+        err.print(f"    {begins}".replace("\n", "\n    "), soft_wrap=True, highlight=False, markup=False)

@@ -67,7 +67,15 @@ def advise(
     asks = (session.teacher or task.teacher.model) is not None
     notice(forecast(task, splits, asks=asks, sizes=sizes, seeds=seeds, workers=workers).sentence)
     material = result_of(
-        prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap, every_lesson=True, sizes=sizes)
+        prepare(
+            task,
+            session,
+            skip_bad=skip_bad,
+            drop_overlap=drop_overlap,
+            every_lesson=True,
+            sizes=sizes,
+            later=lambda splits: [shots.calls_to_come(session.teacher or task.teacher.model, task, splits)],
+        )
     )
     check_looks(material, session)
     check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
@@ -80,7 +88,8 @@ def advise(
     with Run.resume_or_create(runs, f"{task.name}-advise", "advise", settings) as run:
         write_task(run.folder, material)
         prompt = prompt_arm(material)
-        few_shot = result_of(shots.measure(material, run.folder, session))
+        material.session.begins(*material.later)
+        few_shot = result_of(shots.measure(material, run.folder, material.session))
         majority = []
         if material.labels is not None:
             majority = [student_arm(student_plan(material, run.folder, "majority", "baseline", 0))]

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.commands.verdict_run import WEIGHING, VerdictRun, write_verdict
-from stillhouse.comparison.judged_arms import judge_unpriced, judged, refuse_unjudged
+from stillhouse.comparison.judged_arms import judge_calls, judged, refuse_unjudged
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.arms import given_up, prompt_arm, student_arm
-from stillhouse.experiment.controls import control_plans
+from stillhouse.experiment.controls import control_plans, n_judged
 from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.plans import baseline_plans, student_plan
@@ -52,10 +52,18 @@ def distill(
     refuse_unjudged(task, "distill")
     check_training(task, runs)
     curves = _curves_of(advice)
-    asking = session.before(judge_unpriced(task))
-    material = result_of(prepare(task, asking, skip_bad=skip_bad, drop_overlap=drop_overlap))
-    check_looks(material, session)
     ladder = ladder_of(task)
+    material = result_of(
+        prepare(
+            task,
+            session,
+            skip_bad=skip_bad,
+            drop_overlap=drop_overlap,
+            later=lambda splits: [judge_calls(task, splits.test, n_judged(task, ladder))],
+        )
+    )
+    check_looks(material, session)
+    material.agree_to_the_rest()
     settings = run_settings(
         material, ladder=ladder, seed=seed, all_students=all_students, advice=str(advice) if advice else None
     )
@@ -76,7 +84,7 @@ def distill(
                 arms = [of_look(looked, arm) for arm in arms]
                 prompt = arms[0] if prompt else None
             looked = replace(looked, notes=(*looked.notes, *given_up([student, *controls])))
-            arms += [judged(looked, prompt, of_look(looked, arm), session) for arm in (student, *controls)]
+            arms += [judged(looked, prompt, of_look(looked, arm), material.session) for arm in (student, *controls)]
             session.report(0, None, WEIGHING)
             result = find(looked, arms, provenance(run, looked, [seed]), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
@@ -92,8 +100,7 @@ def _finish(run: Run, material: Material, arms: list[MeasuredArm], result: Resul
         if arm.folder is not None:
             write_atomic(arm.folder / "card.md", card(done.result, arm))
     write_cascade(run.folder, material, arms, done.result)
-    labels = done.result.label_quality
-    run.save(cost_usd=labels.cost_usd if labels else None, prices=list(done.result.provenance.prices))
+    run.save(cost_usd=done.result.provenance.paid_usd, prices=list(done.result.provenance.prices))
     return done
 
 

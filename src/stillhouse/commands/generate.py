@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stillhouse.consent import Bulk, Shown
 from stillhouse.data.dataset import json_rows
 from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
 from stillhouse.experiment.readiness import check_out, check_task
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model
 from stillhouse.records import Example
 from stillhouse.runs import Lock
@@ -16,12 +18,13 @@ from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
 from stillhouse.task import Task
-from stillhouse.teacher.diversity import drawn
+from stillhouse.teacher.diversity import MOST, drawn
 from stillhouse.teacher.generated_rows import GenerateReport, report_of, row_of, write_rows
 from stillhouse.teacher.generation import BulkConsent, Sources, Wanted, from_seeds, from_task, with_context
+from stillhouse.teacher.generation_card import write_generation_card
 from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
-from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
+from stillhouse.teacher.root_verbs import PER_CALL, Parsed, ask_root_verbs
 from stillhouse.teacher.self_instruct import generate as generate_proposals
 from stillhouse.teacher.terms import require_terms
 
@@ -88,6 +91,8 @@ async def generate(
     with lock, open_store(session.store_in(folder)) as store:
         ledger = Ledger(settings.max_usd)
         model = open_model(name, settings, store, ledger)
+        verbs = _verb_calls(model, wanted.n) if verbs_by_teacher else None
+        session = session.before(verbs)
         agree = None if session.asks is None or not model.bills else BulkConsent(model, session.asks)
         try:
             generation = await generate_proposals(
@@ -103,6 +108,7 @@ async def generate(
             sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
             files = write_rows(out, rows, sources.screen, exercises=seeds is not None)
             texts, parsed = [candidate.text for candidate in sources.screen.kept], None
+            session.begins(verbs)
             if verbs_by_teacher and texts:
                 parsed = await ask_root_verbs(
                     model, drawn(texts), agree=agree, at_once=at_once, on_progress=session.on_progress
@@ -110,6 +116,12 @@ async def generate(
         finally:
             await model.close()
         report = report_of(generation, sources, rows, model, asking, n=wanted.n, cost_usd=ledger.spent_usd)
+        whose = (
+            f"the seeds {Path(seeds).name}"
+            if seeds is not None
+            else f"the training rows of {'' if loaded is None else loaded.name}"
+        )
+        files.append(write_generation_card(out, rows, report, whose, asking))
     return GeneratedFiles(
         out=out,
         files=files,
@@ -119,6 +131,16 @@ async def generate(
         made_from=sources.made_from,
         parsed=parsed,
     )
+
+
+def _verb_calls(model: MeteredModel, n: int) -> Bulk:
+    """The calls about the root verbs of the rows, each at most at the price of one that asks for rows."""
+    n_calls = -(-min(n, MOST) // PER_CALL)
+
+    def cost_usd(shown: Shown) -> float | None:
+        return None if shown.usd_per_call is None else n_calls * shown.usd_per_call
+
+    return Bulk(n_calls, model.name, model.price_snapshot, cost_usd)
 
 
 def _check_cap(session: Session) -> None:

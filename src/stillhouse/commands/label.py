@@ -1,18 +1,20 @@
 """`label`: the teacher's answers to a task's rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stillhouse.data.raw_rows import Reading
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
+from stillhouse.evaluation.metrics import metric_for
+from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.experiment.readiness import check_out, check_task
 from stillhouse.experiment.streamed_lesson import StreamedLesson
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.store.address import file_of
 from stillhouse.task import Task
-from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.annotate import LabelReport, Score
 from stillhouse.teacher.annotate import label as annotate_to
 from stillhouse.teacher.card import write_card
 from stillhouse.teacher.terms import require_terms
@@ -67,10 +69,21 @@ async def label(
     with StreamedRows(files, loaded, scratch=out.parent, reading=reading, skip_bad=skip_bad, note=note) as rows:
         if lesson is not None:
             lesson.check()
-        report = await annotate_to(loaded, rows, session, out=out, batch=batch)
+        report = await annotate_to(loaded, rows, session, out=out, batch=batch, score=_score_of(loaded))
+    if report.gold is not None and report.gold.by_row:
+        low, high = clopper_pearson(round(report.gold.score), report.gold.n)
+        report = replace(report, gold=replace(report.gold, low=low, high=high))
     return LabelledFile(
         out, report, write_card(out, loaded, report), rows.skipped, tuple(rows.cut), tuple(dict.fromkeys(rows.notes))
     )
+
+
+def _score_of(task: Task) -> tuple[str, bool, Score] | None:
+    """How the teacher's labels are held against gold ones; None where pairs of answers would have to be judged."""
+    if task.metric == "win_rate":
+        return None
+    metric = metric_for(task)
+    return metric.name, metric.proportion, lambda label, gold, row: metric.score(label, gold, row)
 
 
 def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
@@ -78,7 +91,7 @@ def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
 
     These are the files in use, and files that `label` did not write.
     """
-    for path in (out, out.with_suffix(".rejected.jsonl")):
+    for path in (out, out.with_suffix(".rejected.jsonl"), out.with_suffix(".differs.jsonl")):
         if path.is_dir():
             raise ExistsError(f"{path} is a folder, and a file is written there; give another --out")
         if path.resolve() in {other.resolve() for other in in_use}:

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stillhouse.consent import Bulk
 from stillhouse.errors import DatasetError, ModelNameError, UserError
 from stillhouse.evaluation.harness import predicted
 from stillhouse.jsonl import read_jsonl
-from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import KEYED, endpoint
+from stillhouse.llm.ledger import Ledger, worst_case_input_tokens
+from stillhouse.llm.models import KEYED, endpoint, later_calls
+from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.usage import usage_doubts
 from stillhouse.records import Example
-from stillhouse.serving.predictors import agree_to, open_predictor
+from stillhouse.serving.predictors import agree_to, asked_of, open_predictor
 from stillhouse.session import Session
 from stillhouse.task import Task
 
@@ -68,6 +70,20 @@ async def answers_of(
             doubts.update(usage_doubts(predictions))
             tick(len(by_id))
         return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)), doubts)
+
+
+async def answers_to_come(name: str, examples: Sequence[Example], task: Task | None, session: Session) -> Bulk | None:
+    """The calls that `answers_of` will pay for; None: none, or the side bills nobody."""
+    if _on_disk(name) is not None or not name.startswith((*KEYED, "cascade:")):
+        return None
+    async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
+        teacher, rows = await asked_of(predictor, examples)
+        if not isinstance(teacher, PromptedPredictor):
+            return None
+        rows = [row for row, known in zip(rows, teacher.stored(rows), strict=True) if not known]
+        requests = [request for row in rows for request in teacher.requests(row)]
+        prompts = sum(worst_case_input_tokens(request) for request in requests) / max(1, len(requests))
+        return later_calls(teacher.name, teacher.task.teacher, len(requests), lambda _: prompts)
 
 
 def check_side(name: str, task: Task | None) -> None:

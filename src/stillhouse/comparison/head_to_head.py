@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stillhouse.comparison.answers import Answers, answers_of, check_side
-from stillhouse.comparison.judge import ask_judge
+from stillhouse.comparison.answers import Answers, answers_of, answers_to_come, check_side
+from stillhouse.comparison.judge import ask_judge, questions_to_come
 from stillhouse.comparison.judgements import Judgements
 from stillhouse.comparison.pairs import Pair, pairs_of
 from stillhouse.comparison.rating_session import RatingSession, people_on
@@ -15,7 +15,7 @@ from stillhouse.data.dataset import Dataset
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import KEYED, endpoint, unpriced
+from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.session import Session
 from stillhouse.settings import ModelSettings
 from stillhouse.store import open_store
@@ -74,18 +74,20 @@ async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
         check_side(name, job.task)
     if job.judge is not None and job.judge.startswith(KEYED):
         endpoint(job.judge)
-    n = len(examples)
-    judge = None if job.judge is None else unpriced(job.judge, job.settings, 2 * n)
-    first = job.session.before(unpriced(job.b, job.settings, n), judge)
-    a = await answers_of(job.a, examples, job.task, ledger, first)
-    b = await answers_of(job.b, examples, job.task, ledger, job.session.before(judge))
+    judge = None if job.judge is None else questions_to_come(job.judge, job.instruction, job.settings, examples)
+    other = await answers_to_come(job.b, examples, job.task, job.session)
+    session = job.session.before(other, judge)
+    a = await answers_of(job.a, examples, job.task, ledger, session)
+    session.begins(other)
+    b = await answers_of(job.b, examples, job.task, ledger, session)
+    session.begins(judge)
     pairs = pairs_of(examples, a, b)
     if not pairs:
         raise UserError(
             f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer"
         )
     with Judgements(job.judgements) as kept:
-        by_judge, asked = await _ask_judge(job, pairs, ledger)
+        by_judge, asked = await _ask_judge(job, pairs, ledger, session)
         if job.people is not None:
             await job.people(RatingSession(pairs, kept, job.instruction, job.session.on_progress, job.rater))
         by_people = people_on(pairs, kept)
@@ -93,10 +95,12 @@ async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
     return JudgedPairs((a, b), pairs, rows, asked)
 
 
-async def _ask_judge(job: HeadToHead, pairs: list[Pair], ledger: Ledger) -> tuple[list[JudgedRow], Judge | None]:
+async def _ask_judge(
+    job: HeadToHead, pairs: list[Pair], ledger: Ledger, session: Session
+) -> tuple[list[JudgedRow], Judge | None]:
     blank = [JudgedRow(pair.example.id) for pair in pairs]
     if job.judge is None:
         return blank, None
     assert job.session.store is not None
     with open_store(job.session.store) as store:
-        return await ask_judge(job.judge, pairs, blank, job.instruction, job.settings, store, ledger, job.session)
+        return await ask_judge(job.judge, pairs, blank, job.instruction, job.settings, store, ledger, session)

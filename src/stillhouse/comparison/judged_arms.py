@@ -4,21 +4,21 @@ The gate goes by the win rate. What people chose, kept in the file `[gate] judge
 answers to the same input are compared. The model `[gate] judge` is asked about every row whose answers differ.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.comparison.answers import Answers
-from stillhouse.comparison.judge import ask_judge
+from stillhouse.comparison.judge import ask_judge, questions_to_come
 from stillhouse.comparison.judgements import Judgements
 from stillhouse.comparison.pairs import Pair, pairs_of
 from stillhouse.comparison.rating_session import people_on
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
-from stillhouse.consent import Quote
+from stillhouse.consent import Bulk
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
-from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import unpriced
+from stillhouse.records import Example
 from stillhouse.results.measured_arm import AgainstPrompt, MeasuredArm
 from stillhouse.results.row_result import RowResult
 from stillhouse.session import Session
@@ -54,10 +54,14 @@ def refuse_unjudged(task: Task, command: str) -> None:
         )
 
 
-def judge_unpriced(task: Task) -> Quote | None:
-    """The quote for the task's judge where no price is known of it; None: it is known, or there is no judge."""
-    wanted = task.metric == "win_rate" and task.gate.judge is not None
-    return unpriced(task.gate.judge or "", task.teacher) if wanted else None
+def judge_calls(task: Task, test: Sequence[Example], n_students: int) -> Bulk | None:
+    """What the task's judge will be asked about at most: each test row of each student, in both orders.
+
+    None: there is no judge, or it bills nobody.
+    """
+    if task.metric != "win_rate" or task.gate.judge is None:
+        return None
+    return questions_to_come(task.gate.judge, task.instruction, task.teacher, test, n_students)
 
 
 def judged(material: Material, prompt: MeasuredArm | None, arm: MeasuredArm, session: Session) -> MeasuredArm:
@@ -83,14 +87,12 @@ async def _judged(material: Material, prompt: MeasuredArm, arm: MeasuredArm, ses
             rows = people_on(pairs, kept)
     judge: Judge | None = None
     if gate.judge is not None:
-        ledger = Ledger(task.teacher.max_usd)
-        if material.teacher is not None and material.teacher.report is not None:
-            # The teacher's cost counts too: one cap holds for teacher and judge.
-            ledger.spent_usd = material.teacher.report.cost_usd
-        with open_store(session.store_in(task.folder)) as store:
+        with open_store(session.store_in(task.folder)) as store, material.purse.paying_for("the judge"):
             rows, judge = await ask_judge(
-                gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session
+                gate.judge, pairs, rows, task.instruction, task.teacher, store, material.purse.ledger, session
             )
+        if judge.stand_in:
+            material.purse.was_free("the judge")
     found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(gate.margin, gate.level))
     if found is None or found[1] is None:
         raise UserError(

@@ -146,13 +146,13 @@ def _on_judging(section: WinRates, rows: Sequence[JudgedRow]) -> list[str]:
 def _on_leaning(of_judge: checks.PositionBias | None, of_people: checks.PositionBias | None) -> list[str]:
     """What has to be said of a judge or of people who prefer one place."""
     notes = []
-    if of_judge is not None and of_judge.shown:
+    if of_judge is not None and of_judge.first is not None and of_judge.shown:
         side = "first" if of_judge.first.value > 0.5 else "second"
         notes.append(
             f"the judge leans to the answer shown {side}; "
             "it saw every pair in both orders, so the lean cancels in the rate"
         )
-    if of_people is not None and of_people.shown:
+    if of_people is not None and of_people.first is not None and of_people.shown:
         side = "left" if of_people.first.value > 0.5 else "right"
         notes.append(f"people lean to the {side}; sides are drawn, so the lean widens the interval and favours nobody")
     return notes

@@ -110,7 +110,8 @@ def _mapped(row: Row, columns: ColumnMap, *, is_table: bool) -> Row:
     if isinstance(row, BadRow):
         return row
     try:
-        return mapped(row, columns, is_table=is_table)
+        read = mapped(row, columns, is_table=is_table)
+        return _answered_by_model(read) if columns.get("label") == "output" else read
     except BadRow as problem:
         return problem
 
@@ -234,12 +235,20 @@ def _alpaca_row(numbered: tuple[int, Row]) -> tuple[int, Row]:
     return numbered[0], _from_alpaca(numbered[1])
 
 
+def _answered_by_model(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its output as the teacher's label where a model generated it: that is no gold."""
+    if "lineage" not in row or "label" not in row:
+        return row
+    label = row["label"]
+    return {**{key: value for key, value in row.items() if key != "label"}, "teacher_label": label}
+
+
 def _from_alpaca(row: Row) -> Row:
     if isinstance(row, BadRow) or not ("instruction" in row and "output" in row):
         return row
     rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
     text = {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
-    return {**rest, "input": text, "label": row["output"]}
+    return _answered_by_model({**rest, "input": text, "label": row["output"]})
 
 
 def _table_rows(path: Path) -> tuple[tuple[str, ...], Rows]:

@@ -11,11 +11,12 @@ Rows that are in two parts are refused by the leak rule (`leakage`).
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stillhouse.data.copies import CopyRule, Reading, group_keys, row_keys
 from stillhouse.data.dataset import Dataset, load_examples
+from stillhouse.data.generated import n_generated, parted, refuse_children, without_children
 from stillhouse.data.group_cap import usual_cap
 from stillhouse.data.leakage import NEAR, check_leakage, near_copies, without_overlap
 from stillhouse.data.lone_groups import groups_in_the_way
@@ -56,6 +57,10 @@ class Splits:
     n_overlap: int | None = None  # rows taken out of training for they overlap with held-out ones; None: not asked for
 
     @property
+    def n_test_generated(self) -> int:
+        return n_generated(self.test)
+
+    @property
     def warnings(self) -> list[str]:
         """The doubts as sentences, the heaviest first."""
         return list(in_order(self.doubts))
@@ -76,6 +81,9 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
     further = {
         Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test
     }
+    notes_on_made: list[str] = []
+    if not data.measure_generated:
+        loaded, further, notes_on_made = _measuring_real_rows(loaded, further)
     pools: dict[str, list[Example]] = {
         part: loaded[part].examples for part in ("train", "unlabelled") if part in loaded
     }
@@ -83,7 +91,7 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
     if drop_overlap:
         held_out = [dataset for part, dataset in loaded.items() if part not in pools] + list(further.values())
         pools, n_overlap = _without_overlap(pools, [row for dataset in held_out for row in dataset.examples], copies)
-    cut_off = cut(pools["train"], shares_to_cut(task, loaded), seed=data.seed, copies=copies)
+    cut_off = cut_real(task, pools["train"], loaded)
     parts = cut_off.parts | {part: dataset.examples for part, dataset in loaded.items() if part not in pools}
     if "unlabelled" in pools:
         unlabelled: dict[str, list[Example]] = {"unlabelled": pools["unlabelled"]}
@@ -92,6 +100,14 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
             unlabelled, n_more = _without_overlap(unlabelled, cut_out, copies)
             n_overlap += n_more
         parts |= unlabelled
+    held = [row for part in ("validation", *MEASURING) for row in parts.get(part, ())]
+    held_ids = {row.id for row in (*held, *(row for dataset in further.values() for row in dataset.examples))}
+    if n_overlap is not None:
+        for part in pools:
+            kept = without_children(parts[part], held_ids)
+            parts[part], n_overlap = kept, n_overlap + len(parts[part]) - len(kept)
+    for part in pools:
+        refuse_children(parts[part], held_ids, f"`{getattr(data, part)}`")
     trained_on = [*parts["train"], *parts.get("validation", ()), *parts.get("unlabelled", ())]
     cap = data.group_cap or usual_cap(trained_on)
     trained_texts = {normalise(row.text) for row in trained_on}
@@ -109,6 +125,11 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
         if not parts[part]:
             rows = loaded["train"].examples
             why = groups_in_the_way(rows, part, lambda alone: cut_as_asked(task, alone, loaded))
+            if n_made := 0 if data.measure_generated else n_generated(rows):
+                why = (
+                    f"{n_made} of them were generated and measure nothing; "
+                    "bring real rows, or set measure_generated = true in [data] to measure on generated ones"
+                )
             raise DatasetError(
                 f"{task.path or task.name}: no rows are left for {part} ({len(rows)} rows in {data.train}); "
                 f"{why or 'bring more rows or change `split`'}"
@@ -124,13 +145,14 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
     ]
     overlap = f"{n_overlap} rows to train on overlap with held-out rows and were left out (--drop-overlap)"
     of_files = dict.fromkeys(note for dataset in (*loaded.values(), *further.values()) for note in dataset.notes)
-    notes = [*of_files, *([overlap] if n_overlap else []), *cut_off.notes]
+    notes = [*of_files, *notes_on_made, *([overlap] if n_overlap else []), *cut_off.notes]
     for of_part in (*measured.values(), *also_measured.values()):
         notes += of_part.notes
     warnings += _merged_by_harvest(copies, [row for of_part in measured.values() for row in of_part.rows])
     _refuse_leaks(task, parts, {name: dataset.examples for name, dataset in further.items()}, copies, cut_off)
     new = [row for row in measured["test"].as_drawn if normalise(row.text) not in trained_texts]
     warnings += _near_copy_warning(parts["train"], new)
+    warnings += _generated_warning(parts["test"])
     return Splits(
         train=parts["train"],
         validation=parts.get("validation", []),
@@ -160,7 +182,53 @@ def shares_to_cut(task: Task, named: Iterable[str]) -> dict[str, float]:
 
 def cut_as_asked(task: Task, rows: Sequence[Example], named: Iterable[str]) -> Mapping[str, Sequence[Example]]:
     """The parts that `[data]` cuts off these rows; `named`: those that have a file of their own."""
-    return cut(rows, shares_to_cut(task, named), seed=task.data.seed, copies=copy_rule(task)).parts
+    return cut_real(task, rows, named).parts
+
+
+def cut_real(task: Task, rows: Sequence[Example], named: Iterable[str]) -> "Cut":
+    """Cut the parts that have no file of their own off these rows; generated rows are for training, unless asked."""
+    shares, copies = shares_to_cut(task, named), copy_rule(task)
+    real, made = (list(rows), []) if task.data.measure_generated else parted(rows)
+    if not real:
+        return Cut({part: [] for part in shares} | {"train": made})
+    cut_off = cut(real, shares, seed=task.data.seed, copies=copies)
+    return replace(cut_off, parts={**cut_off.parts, "train": [*cut_off.parts["train"], *made]}) if made else cut_off
+
+
+def _measuring_real_rows(
+    loaded: dict[str, Dataset], further: dict[str, Dataset]
+) -> tuple[dict[str, Dataset], dict[str, Dataset], list[str]]:
+    """The files without the generated rows among those that measure, and what to say of generated rows."""
+    notes = []
+    if "train" in loaded and (n := n_generated(loaded["train"].examples)):
+        said = f"{n:,} of {len(loaded['train'].examples):,} rows of {loaded['train'].path.name} were generated"
+        notes.append(f"{said}: they are learned from and never measured (measure_generated in [data])")
+
+    def real(dataset: Dataset) -> Dataset:
+        kept, made = parted(dataset.examples)
+        if not made:
+            return dataset
+        if not kept:
+            raise DatasetError(
+                f"{dataset.path}: all of its {len(made):,} rows were generated, and numbers on them say nothing of "
+                "real ones; give real rows, or set measure_generated = true in [data] to measure on them all the same"
+            )
+        notes.append(
+            f"{len(made):,} of {len(dataset.examples):,} rows of {dataset.path.name} were generated and were left out "
+            "(measure_generated in [data])"
+        )
+        return replace(dataset, examples=kept)
+
+    measuring = {part: real(dataset) if part in MEASURING else dataset for part, dataset in loaded.items()}
+    return measuring, {name: real(dataset) for name, dataset in further.items()}, notes
+
+
+def _generated_warning(test: Sequence[Example]) -> list[Warned]:
+    n, of = n_generated(test), len(test)
+    if not n:
+        return []
+    said = f"{n:,} of {of:,} test rows were generated by a model: the numbers are for such rows, not for real ones"
+    return [Warned(Doubt.GENERATED_TEST_ROWS, said, n / of)]
 
 
 def _has_groups(measured: MeasuredRows) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
-from stillhouse.evaluation.win_rate import SCORES, Choice, JudgedRow, win_rate
+from stillhouse.evaluation.win_rate import Choice, JudgedRow, win_rate
 from stillhouse.records import Estimate
 
 
@@ -46,16 +46,18 @@ class AmongPeople:
 class PositionBias:
     """How far the order of the two answers matters.
 
-    `first`: the share of choices for the answer shown first, ties split. `consistent`: the share of rows on which the
-    judge chose the same in both orders.
+    `first`: of the choices for one of the two answers, the share for the one shown first; None: all were ties.
+    `consistent`: the share of rows on which the judge chose the same in both orders.
     """
 
-    first: Estimate
+    first: Estimate | None
     consistent: Estimate | None = None
 
     @property
     def shown(self) -> bool:
         """Whether the interval leaves one half out."""
+        if self.first is None:
+            return False
         low, high = self.first.low, self.first.high
         return low is not None and high is not None and not low <= 0.5 <= high
 
@@ -186,22 +188,30 @@ def bias_of_people(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBi
     judged = [(row, voice) for row in rows for voice in row.people if voice.left is not None]
     if not judged:
         return None
-    first = [_as_first(voice.choice, voice.left == "A") for _, voice in judged]
-    return PositionBias(win_rate(first, [row.cluster for row, _ in judged], level).rate)
+    chosen = [(_as_first(voice.choice, voice.left == "A"), row.cluster) for row, voice in judged]
+    chosen = [(choice, cluster) for choice, cluster in chosen if choice in ("A", "B")]
+    if not chosen:
+        return PositionBias(None)
+    return PositionBias(win_rate([choice for choice, _ in chosen], [cluster for _, cluster in chosen], level).rate)
 
 
 def bias_of_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBias | None:
     """The judge's position bias and consistency; None where the judge gave no row two usable replies."""
-    firsts, same, clusters = [], [], []
+    firsts, of_firsts, same, clusters = [], [], [], []
     for row in rows:
         if row.settled is not None or row.judge is None or row.judge[0] is None or row.judge[1] is None:
             continue
-        firsts.append((SCORES[_as_first(row.judge[0], True)] + SCORES[_as_first(row.judge[1], False)]) / 2)
+        in_orders = (_as_first(row.judge[0], True), _as_first(row.judge[1], False))
+        for choice in in_orders:
+            if choice in ("A", "B"):
+                firsts.append(choice)
+                of_firsts.append(row.cluster)
         same.append(_merged(row.judge[0]) == _merged(row.judge[1]))
         clusters.append(row.cluster)
-    if not firsts:
+    if not same:
         return None
-    return PositionBias(mean_interval(firsts, clusters, level), _share(same, clusters, level))
+    first = win_rate(firsts, of_firsts, level).rate if firsts else None
+    return PositionBias(first, _share(same, clusters, level))
 
 
 def _as_first(choice: Choice, a_first: bool) -> Choice:

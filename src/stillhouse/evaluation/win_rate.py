@@ -238,11 +238,10 @@ def by_people(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
 
     Where every pair is settled there is nothing to ask, and the rate is by nobody.
     """
-    judged = [(row.cluster, row.people_score, row.by_people) for row in rows]
-    somebody_chose = any(row.people for row in rows)
-    if not somebody_chose and any(row.settled is None for row in rows):
-        return None
-    return _of_rows(judged, level, "people" if somebody_chose else "nobody")
+    if any(row.people for row in rows):
+        return _of_rows([(row.cluster, row.people_score, row.by_people) for row in rows], level, "people")
+    settled = [(row.cluster, SCORES[row.settled], row.settled) for row in rows if row.settled is not None]
+    return _of_rows(settled, level, "nobody") if len(settled) == len(rows) else None
 
 
 def by_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:

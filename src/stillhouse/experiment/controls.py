@@ -12,6 +12,7 @@ from stillhouse.experiment.arms import StudentPlan
 from stillhouse.records import Example
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.student.job import family_of
+from stillhouse.task import Task
 
 SHUFFLED = "reasons shuffled between rows"
 LABELS_ALONE = "labels alone for the same time"
@@ -35,6 +36,12 @@ def control_plans(whole: StudentPlan, trained: MeasuredArm) -> list[StudentPlan]
         _control(replace(whole, train=shuffled(whole.train, whole.seed)), SHUFFLED),
         _control(replace(whole, task=alone), LABELS_ALONE),
     ]
+
+
+def n_judged(task: Task, ladder: Sequence[str]) -> int:
+    """The most students and controls whose answers to the test rows are judged."""
+    with_controls = task.student.recipe == "step_by_step"
+    return sum(3 if with_controls and family_of(spec) == "generative" else 1 for spec in ladder)
 
 
 def _control(plan: StudentPlan, control: str) -> StudentPlan:

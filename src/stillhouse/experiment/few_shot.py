@@ -7,6 +7,7 @@ named as `examples` in [teacher].
 """
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from stillhouse.consent import Quote
+from stillhouse.consent import Bulk, Quote
+from stillhouse.data.splits import Splits
 from stillhouse.errors import BudgetError
 from stillhouse.evaluation.harness import score_row
 from stillhouse.experiment.arms import kept_arm, slug
 from stillhouse.experiment.material import Material, TeacherAnswers
 from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
-from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.ledger import BYTES_A_TOKEN, Ledger
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.models import open_model
+from stillhouse.llm.models import later_calls, open_model
 from stillhouse.llm.pilot import N_PILOT
 from stillhouse.llm.prompted import Answered, PromptedPredictor, build_messages
+from stillhouse.llm.purse import spent_since
 from stillhouse.llm.worked import worked_examples
 from stillhouse.numbers import usd_as_given
 from stillhouse.records import Estimate, Example, Progress, Source
@@ -95,6 +98,26 @@ def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -
     return [row for _, _, row in sorted(keyed, key=lambda entry: entry[:2])]
 
 
+def calls_to_come(name: str | None, task: Task, splits: Splits) -> Bulk | None:
+    """What `measure` will ask at most: every size that there are examples for, each draw, on the test rows."""
+    settings, pool = task.teacher, [*splits.train, *splits.unlabelled]
+    if name is None or settings.max_shots == 0 or not pool:
+        return None
+    row_bytes = math.fsum(len(row.text.encode()) for row in (*pool, *splits.test)) / (len(pool) + len(splits.test))
+    most = len(pool)
+    if settings.max_shots is not None:
+        most = min(most, settings.max_shots)
+    elif settings.max_usd is None:
+        most = min(most, UNASKED)
+    window = settings.context_tokens or context_window(name)
+    if window is not None:
+        most = min(most, round(window * BYTES_A_TOKEN / max(1.0, row_bytes)))
+    sizes = [2**power for power in range(most.bit_length())]
+    n = len(sizes) * DRAWS * len(splits.test) * settings.samples
+    a_prompt, mean_k = len(task.instruction.encode()) + row_bytes, sum(sizes) / max(1, len(sizes))
+    return later_calls(name, settings, n, lambda answer: a_prompt + mean_k * (row_bytes + answer))
+
+
 def check_tokenizer(task: Task) -> None:
     """Read the tokenizer that will count the prompts' tokens, before anything is paid for. Raises as it does."""
     if task.teacher.tokenizer is not None and task.teacher.max_shots != 0:
@@ -117,9 +140,9 @@ async def measure(material: Material, folder: Path, session: Session) -> FewShot
         if settings.rationales:
             lacking = "rationale whose answer is the row's label, which the teacher is asked for too"
         return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
-    left_usd = None if settings.max_usd is None else max(0.0, settings.max_usd - (teacher.report.cost_usd or 0.0))
-    ledger = Ledger(left_usd)
-    with open_store(session.store_in(material.task.folder)) as store:
+    ledger = material.purse.ledger
+    paying = material.purse.paying_for("prompts with examples", free=teacher.stand_in)
+    with open_store(session.store_in(material.task.folder)) as store, paying:
         model = open_model(teacher.name, settings, store, ledger)
         measuring = _Measuring(
             material=material,
@@ -169,6 +192,7 @@ class _Measuring:
         ]
 
     async def all(self) -> FewShotArms:
+        before = self.ledger.spent_usd
         limit = self.limit()
         sizes, notes = self._sizes(limit)
         arms: list[MeasuredArm] = []
@@ -183,8 +207,8 @@ class _Measuring:
                 break
         notes += [_unanswered(arm) for arm in arms if arm.examples is not None and arm.examples.unanswered]
         notes += [said for arm in arms if (said := _doubtful(arm)) is not None]
-        if self.ledger.spent_usd:
-            notes.append(self._spent(self.ledger.spent_usd))
+        if spent := spent_since(before, self.ledger):
+            notes.append(self._spent(spent))
         whose = "gold" if self.source == "gold" else "the teacher's own"
         drawn = f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1})"
         notes.insert(0, f"{drawn}; the table shows the first draw")
@@ -274,7 +298,8 @@ class _Measuring:
 
     def _unpaid(self, k: int, seed: int) -> tuple[int, float | None]:
         """(calls of this draw that the store has no answer to, what they should cost; None: tokens are not known)."""
-        requests = map(self._predictor(k, seed).request, self.material.splits.test)
+        predictor = self._predictor(k, seed)
+        requests = [request for row in self.material.splits.test for request in predictor.requests(row)]
         pending = [request for request in requests if not self.model.has(request)]
         if self.counter is None or not self.output_tokens:
             return len(pending), None
@@ -290,10 +315,9 @@ class _Measuring:
         if self.ledger.max_usd is None:
             return
         cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
-        left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
+        left = max(0.0, self.ledger.max_usd - (self.ledger.spent_usd or 0.0))
         if cost_usd > left:
-            whole = self.material.task.teacher.max_usd or self.ledger.max_usd
-            cap = f"${left:,.4f} of the cap of {usd_as_given(whole)} are left"
+            cap = f"${left:,.4f} of the cap of {usd_as_given(self.ledger.max_usd)} are left"
             raise _Stop(f"they would cost about ${cost_usd:,.4f}, and {cap}")
 
     def _predictor(self, k: int, seed: int) -> PromptedPredictor:

@@ -3,6 +3,7 @@
 That is checked when rows are made, and again by every command that trains on them.
 """
 
+from stillhouse.data.generated import is_generated
 from stillhouse.data.splits import Splits
 from stillhouse.teacher.held_out import HeldOut
 
@@ -22,6 +23,6 @@ def refuse_copies(splits: Splits) -> None:
 
     A generated row has a `lineage`. Resemblance is by words, ROUGE-L or MinHash.
     """
-    generated = [row for row in (*splits.train, *splits.unlabelled) if "lineage" in row.extra]
+    generated = [row for row in (*splits.train, *splits.unlabelled) if is_generated(row)]
     if generated:
         held_out_of(splits).refuse(generated, "training rows")

@@ -5,9 +5,10 @@ And the rules for whose labels are learned, and whose labels score the test rows
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from stillhouse.consent import Bulk, OneConsent, Shown
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.splits import Splits, load_splits
 from stillhouse.doubts import Doubt, Warned, in_order
@@ -20,10 +21,13 @@ from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.readiness import check_lesson
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.experiment.training_sets import LEAST_ROWS, Labels, Lesson, lessons_of
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.models import later_calls
+from stillhouse.llm.purse import Purse
 from stillhouse.numbers import usd_as_given
 from stillhouse.records import Example, Prediction, Source
 from stillhouse.results.look import Look
-from stillhouse.session import Session
+from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
 from stillhouse.teacher.annotate import LabelReport, annotate
 from stillhouse.teacher.terms import require_terms
@@ -68,6 +72,9 @@ class Material:
     look: Look | None = None
     next_level: float | None = None  # of a further look at these rows, for planning; None: the same level
     cascade_level: float | None = None  # of the promise on the calibration rows; None: the gate's
+    session: Session = DEFAULT_SESSION  # whose consent holds for the whole command
+    later: tuple[Bulk | None, ...] = ()  # what the command pays for after the labels
+    purse: Purse = field(default_factory=Purse)  # of the whole command
     n_students: int = 0  # the students that were gated together at this look, where a run repeats another's
 
     @property
@@ -83,6 +90,16 @@ class Material:
     def lesson(self, source: Source, rows: str) -> Lesson:
         return next(lesson for lesson in self.lessons if (lesson.source, lesson.rows) == (source, rows))
 
+    def agree_to_the_rest(self) -> None:
+        """Ask about what the command will pay for after the labels, where the labels were there and asked nobody.
+
+        Raises what the session's consent raises.
+        """
+        consent = self.session.asks
+        if isinstance(consent, OneConsent) and self.teacher is not None:
+            told = [len(answer.output.encode()) for answer in self.teacher.by_id.values() if answer.output is not None]
+            consent.ask_alone(Shown(sum(told) / len(told) if told else None))
+
     @property
     def calibration(self) -> list[Example]:
         """The rows that the cascade's threshold is chosen on."""
@@ -97,6 +114,7 @@ async def prepare(
     every_lesson: bool = False,
     sizes: Sequence[int] | None = None,
     drop_overlap: bool = False,
+    later: Callable[[Splits], Sequence[Bulk | None]] = lambda splits: (),
 ) -> Material:
     """Load and split the rows, and ask the teacher for what the comparison needs. `task` as the session opened it.
 
@@ -105,7 +123,7 @@ async def prepare(
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
     too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
     of twenty rows only if it says yes to what they will cost. `sizes`: training sizes that there have to be rows for.
-    `drop_overlap`: as in `load_splits`.
+    `drop_overlap`: as in `load_splits`. `later`: what the command will pay for after this; consent is to that, too.
     """
     splits = load_splits(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
     refuse_copies(splits)
@@ -128,16 +146,24 @@ async def prepare(
     # Training on a teacher's answers needs leave, being compared with the teacher does not.
     if name is not None and trains:
         require_terms(name, task.folder)
-    answers = await _ask(name, task, wanted, session)
+    purse = Purse(Ledger(task.teacher.max_usd))
+    every_lesson = every_lesson and task.student.learn_from == "auto"
+    further = None
+    if every_lesson and learn_from == "gold" and name is not None:
+        n_further = len(_not_asked(splits, {row.id for row in wanted})) * task.teacher.samples
+        further = _more_labels(name, task, n_further)
+    to_come = tuple(later(splits))
+    session = session.before(further, *to_come)
+    answers = await _ask(name, task, wanted, session, purse)
+    session.begins(further)
     if answers is None and (scored_against == "teacher" or learn_from != "gold"):
         raise UserError(
             f"{task.path or task.name}: rows lack gold labels and no teacher is named; "
             "set `model` in [teacher], or label the rows"
         )
-    every_lesson = every_lesson and task.student.learn_from == "auto"
     notes: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, notes = await _ask_for_lessons(name, task, splits, answers, session)
+        answers, notes = await _ask_for_lessons(name, task, splits, answers, session, purse)
     read, labels_by = splits, _labels_by(answers)
     splits, doubts = _with_answers(task, splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
@@ -157,6 +183,9 @@ async def prepare(
         doubts=(*doubts, *splits.doubts),
         notes=(*notes, *splits.notes),
         lessons=lessons,
+        purse=purse,
+        session=session,
+        later=to_come,
     )
 
 
@@ -216,9 +245,14 @@ def _learn_from(task: Task, splits: Splits) -> Source:
     return wanted
 
 
-async def _ask(name: str | None, task: Task, wanted: Sequence[Example], session: Session) -> TeacherAnswers | None:
+async def _ask(
+    name: str | None, task: Task, wanted: Sequence[Example], session: Session, purse: Purse
+) -> TeacherAnswers | None:
     if name is not None:
-        predictions, report = await annotate(task, wanted, session)
+        with purse.paying_for("labels"):
+            predictions, report = await annotate(task, wanted, session, purse.ledger)
+        if report.stand_in:
+            purse.was_free("labels")
         by_id = {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}
         return TeacherAnswers(name, by_id, report)
     if any(row.teacher_label is not None for row in wanted):
@@ -232,18 +266,17 @@ async def _ask_for_lessons(
     splits: Splits,
     answers: TeacherAnswers,
     session: Session,
+    purse: Purse,
 ) -> tuple[TeacherAnswers, list[str]]:
     """(the answers, with those to the rows that students learn from; why there are none of these).
 
     They are asked for where what is left of the cap pays for them, and the user says yes.
     """
-    wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
-    spent = answers.report.cost_usd if answers.report is not None else None
-    left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
+    wanted = _not_asked(splits, answers.by_id)
     if name is not None and wanted:
         require_terms(name, task.folder)
     try:
-        further = await _ask(name, task.with_teacher(max_usd=left), wanted, session)
+        further = await _ask(name, task, wanted, session, purse)
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]
@@ -253,6 +286,20 @@ async def _ask_for_lessons(
         return answers, []
     by_id, report = {**answers.by_id, **further.by_id}, _joined(answers.report, further.report)
     return replace(answers, by_id=by_id, report=report), []
+
+
+def _not_asked(splits: Splits, asked: Container[str]) -> list[Example]:
+    return [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in asked]
+
+
+def _more_labels(name: str, task: Task, n: int) -> Bulk | None:
+    """The labels that are asked for after the first ones, each at about the price of those."""
+    bulk = later_calls(name, task.teacher, n, lambda answer: answer)
+    return None if bulk is None else replace(bulk, cost=lambda shown: _times(shown, n))
+
+
+def _times(shown: Shown, n: int) -> float | None:
+    return None if shown.usd_per_call is None else n * shown.usd_per_call
 
 
 def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.dataset import Dataset, load_examples
+from stillhouse.data.generated import parted
 from stillhouse.data.group_cap import usual_cap
 from stillhouse.data.leakage import without_overlap
 from stillhouse.data.measured_rows import MeasuredRows
-from stillhouse.data.splits import MEASURING, copy_rule, cut, shares_to_cut
+from stillhouse.data.splits import MEASURING, copy_rule, cut_real
 from stillhouse.evaluation.bound_power import expected, groups_needed
 from stillhouse.evaluation.cascade_threshold import RowsInGroups, rows_for
 from stillhouse.evaluation.margin_gate import DISCORDANCE, POWER, fewest_rows, rows_needed, rows_of_a_class
@@ -112,7 +113,7 @@ def rows_plan(
             files[Path(name).stem] = further = load_examples(loaded.resolve(name), task=loaded, skip_bad=skip_bad)
             held_out += further.examples
         train = without_overlap(train, held_out, repeats=copies == "traffic")
-    cut_off = cut(train, shares_to_cut(loaded, named), seed=loaded.data.seed, copies=copies)
+    cut_off = cut_real(loaded, train, named)
     trained_on = [*cut_off.parts["train"], *(parts["unlabelled"] or ())]
     trained_on += parts["validation"] or cut_off.parts.get("validation", [])
     cap, seed = loaded.data.group_cap or usual_cap(trained_on), loaded.data.seed
@@ -237,4 +238,9 @@ def _fewest(measured: MeasuredRows) -> Mapping[str, str | None]:
 
 def _rows(task: Task, part: str, skip_bad: bool) -> Dataset | None:
     name = getattr(task.data, part)
-    return None if name is None else load_examples(task.resolve(name), task=task, skip_bad=skip_bad)
+    if name is None:
+        return None
+    dataset = load_examples(task.resolve(name), task=task, skip_bad=skip_bad)
+    if part not in MEASURING or task.data.measure_generated:
+        return dataset
+    return replace(dataset, examples=parted(dataset.examples)[0])

@@ -74,6 +74,7 @@ def provenance(run: Run, material: Material, seeds: Sequence[int]) -> Provenance
         fingerprints=dict(material.splits.fingerprints),
         versions=dict(run.manifest["versions"]),
         prices=(labelling.price_snapshot,) if labelling and labelling.price_snapshot else (),
+        paid=dict(material.purse.paid),
     )
 
 

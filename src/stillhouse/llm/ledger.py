@@ -11,7 +11,7 @@ from stillhouse.numbers import usd_in_sentence
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
 _DECISION_TOKENS = 64  # a decision is one of the choices, and not a text
-_BYTES_A_TOKEN = 3  # English has about four, JSON and most other scripts about three
+BYTES_A_TOKEN = 3  # English has about four, JSON and most other scripts about three
 _NOTHING_USD = 1e-9  # a reserve below this is a sum's rounding, not money: any token costs more
 
 
@@ -119,7 +119,7 @@ def worst_case_input_tokens(request: Request) -> int:
 def likely_tokens(request: Request) -> int:
     """An estimate of a prompt's tokens, of three bytes each, and the longest reply that the request allows."""
     n_output = _DECISION_TOKENS if "decision" in request.parameters else worst_case_output_tokens(request)
-    return -(-worst_case_input_tokens(request) // _BYTES_A_TOKEN) + n_output
+    return -(-worst_case_input_tokens(request) // BYTES_A_TOKEN) + n_output
 
 
 def worst_case_output_tokens(request: Request) -> int:

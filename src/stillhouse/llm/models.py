@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.addresses import holds_secrets, without_secrets
-from stillhouse.consent import Quote
+from stillhouse.consent import Bulk, Shown
 from stillhouse.errors import KeyMissingError, ModelNameError, UserError
 from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.dialect import ModelDialect
-from stillhouse.llm.ledger import Budget, Ledger
+from stillhouse.llm.ledger import BYTES_A_TOKEN, Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import AT_ONCE, MeteredModel
 from stillhouse.llm.prices import GivenPrices, check_prices, known_price
@@ -120,11 +120,27 @@ def given_prices(settings: ModelSettings, name: str) -> GivenPrices:
     return prices
 
 
-def unpriced(name: str, settings: ModelSettings, n: int = 0) -> Quote | None:
-    """The quote for `n` calls of an endpoint of unknown price; None: its price is known, or it bills nobody."""
-    if not name.startswith(KEYED) or known_price(name, **given_prices(settings, name)) is not None:
+def later_calls(
+    name: str, settings: ModelSettings, n: int, prompt_bytes: Callable[[float], float], reply_bytes: float | None = None
+) -> Bulk | None:
+    """At most `n` calls that this model will get; None: it bills nobody, or there are none.
+
+    `prompt_bytes`: the mean length of a prompt, given the mean length of the answers made before. `reply_bytes` None: a
+    reply is as long as those answers.
+    """
+    if not name.startswith(KEYED) or not n:
         return None
-    return Quote(n, name)
+    own = given_prices(settings, name)
+    price = known_price(name, **own)
+
+    def cost_usd(shown: Shown) -> float | None:
+        if price is None or shown.answer_bytes is None:
+            return None
+        n_output = (shown.answer_bytes if reply_bytes is None else reply_bytes) / BYTES_A_TOKEN
+        n_input = prompt_bytes(shown.answer_bytes) / BYTES_A_TOKEN
+        return n * (n_input * price.input_usd_per_m + n_output * price.output_usd_per_m) / 1e6
+
+    return Bulk(n, name, None if price is None else price.snapshot, cost_usd)
 
 
 def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:

@@ -1,6 +1,6 @@
-"""What labelling will cost, before it is paid: twenty rows are drawn from all that are still to be asked, and paid for.
+"""What asking many rows will cost, before it is paid: one call for each of twenty rows, drawn from those still to ask.
 
-What they cost tells what the others will cost.
+What they cost tells what the others will cost. Where a row takes several samples, every sample counts as a call.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from stillhouse.consent import Consent, Quote
+from stillhouse.consent import UNASKED, Consent, OneConsent, Quote, Shown
 from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.records import Estimate, Example, Progress
@@ -24,7 +24,7 @@ class Examples(Protocol):
     def __iter__(self) -> Iterator[Example]: ...
 
 
-N_PILOT = 20  # rows in a pilot: so many calls are made without asking
+N_PILOT = UNASKED  # rows in a pilot, of each one sample
 LOOKING = "looking for answers in the store"
 _LOOKED_UP = 500  # rows looked up in the store at once
 
@@ -77,8 +77,9 @@ async def agree(
     """
     if consent is None or not isinstance(teacher, PromptedPredictor) or not teacher.model.bills:
         return 0
-    drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
-    if n <= N_PILOT:
+    drawn, n_rows = draw(pending(teacher, examples, on_progress, len(examples)))
+    n = n_rows * teacher.task.teacher.samples
+    if not n or n + (consent.n_later if isinstance(consent, OneConsent) else 0) <= N_PILOT:
         return 0
     consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
     quote = await ask_pilot(teacher, drawn, n, share, on_progress)
@@ -93,17 +94,23 @@ async def ask_pilot(
     share: float = 1.0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Quote:
-    """Ask these rows and say what all `n` will cost, the others at this share of the price.
+    """Ask one sample of these rows and say what all `n` calls will cost, the others at this share of the price.
 
     The answers stay in the store. Raises TeacherError where not one answer is usable: the others would be paid for in
     vain as well.
     """
+    once = teacher
+    if teacher.task.teacher.samples > 1:
+        once = PromptedPredictor(
+            teacher.model, teacher.task.with_teacher(samples=1), teacher.shots, rationales=teacher.rationales
+        )
     costs: list[float] = []
     # What rows like these will cost after the pilot: their cost times the share. A row that was sent back costs its
     # full price again, because repairs are not asked in batches.
     next_costs: list[float] = []
     unknown, from_store, paid_usd, n_asked = False, 0, 0.0, 0
     rejected: Counter[str] = Counter()
+    lengths: list[int] = []
 
     def take(_: int, __: Example, answered: Answered) -> None:
         nonlocal unknown, from_store, paid_usd, n_asked
@@ -111,6 +118,8 @@ async def ask_pilot(
         n_asked += 1
         from_store += completion.from_store
         paid_usd += new_cost_usd(completion) or 0.0  # it is told where all of it is known
+        if completion.text is not None:
+            lengths.append(len(completion.text.encode()))
         if prediction.output is None:
             rejected[prediction.error or "no answer"] += 1
         if completion.was_paid and completion.cost_usd is None:
@@ -122,7 +131,7 @@ async def ask_pilot(
             what = f"asking {len(rows)} rows first, to tell what the rest will cost"
             on_progress(Progress(n_asked, len(rows), what, None if unknown else paid_usd, unit="rows"))
 
-    await teacher.each(rows, take)
+    await once.each(rows, take)
     usable = len(rows) - rejected.total()
     if not usable:
         reason, times = rejected.most_common(1)[0]
@@ -130,8 +139,10 @@ async def ask_pilot(
             f"{teacher.name}: none of the {len(rows)} rows that were asked first has a usable answer "
             f"({times} times: {reason}), so no more are paid for; mend the task or the endpoint and run this again"
         )
+    shown = Shown(math.fsum(lengths) / len(lengths) if lengths else None)
     if unknown or not costs:
-        return Quote(n, teacher.name, usable=usable, from_store=from_store)
+        return Quote(n, teacher.name, usable=usable, from_store=from_store, shown=shown)
+    shown = replace(shown, usd_per_call=math.fsum(next_costs) / len(next_costs))
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
@@ -147,6 +158,7 @@ async def ask_pilot(
         price_snapshot=snapshot,
         usable=usable,
         from_store=from_store,
+        shown=shown,
     )
 
 

@@ -31,7 +31,10 @@ def comparison_text(win_rates: WinRates) -> RenderableType:
         *(Text(note, style="dim") for note in win_rates.notes),
     ]
     if win_rates.weak:
-        weak = [f"{each.metric} {numbers.described(each.a)} and {numbers.described(each.b)}" for each in win_rates.weak]
+        weak = [
+            f"{each.metric} {numbers.described(each.a)} of {win_rates.a}, {numbers.described(each.b)} of {win_rates.b}"
+            for each in win_rates.weak
+        ]
         lines.append(Text(f"Weak evidence, shared words with the labels: {'; '.join(weak)}", style="dim"))
     if (decided := win_rates.decided) is not None:
         style = {"pass": "green", "fail": "red"}.get(decided.answer, "yellow")

@@ -91,6 +91,10 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in key_break_evens(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
     lines += [Text.assemble(("Note: ", "dim"), note) for note in result.notes]
+    if bought := result.provenance.bought:
+        parts = ", ".join(f"{what} {numbers.usd(usd)}" for what, usd in bought.items())
+        paid = numbers.usd(result.provenance.paid_usd)
+        lines.append(Text.assemble(("Paid now: ", "dim"), f"{paid} ({parts})" if len(bought) > 1 else paid))
     # A path stays whole, to be copied.
     lines += (
         [] if report is None else [Text.assemble(("Report: ", "dim"), str(report), no_wrap=True, overflow="ignore")]

@@ -140,9 +140,9 @@ class WinRates:
             ("Krippendorff's alpha", self.alpha, "the same beyond chance"),
             ("judge and people agree", self.agreement, of_both),
             ("kappa", self.kappa, "beyond chance"),
-            ("judge takes the first", self.judge_first, "even: 50 %"),
+            ("judge takes the first", self.judge_first, "even: 50 %, ties left out"),
             ("judge keeps its choice", self.judge_consistent, "in both orders"),
-            ("people take the left", self.people_first, "even: 50 %"),
+            ("people take the left", self.people_first, "even: 50 %, ties left out"),
         ]
         return [(what, estimate, read) for what, estimate, read in checks if estimate is not None]
 

@@ -18,6 +18,19 @@ class Provenance:
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # name of a data set -> its sha256
     versions: Mapping[str, str] = field(default_factory=dict)
     prices: tuple[str, ...] = ()  # one sentence per price, each with its date
+    # What the run paid for in its last sitting -> US$; None: at an unknown price. What came from the store is not paid.
+    paid: Mapping[str, Dollars | None] = field(default_factory=dict)
+
+    @property
+    def paid_usd(self) -> float | None:
+        """All that was paid; None: a part of it at an unknown price."""
+        known = [usd for usd in self.paid.values() if usd is not None]
+        return sum(known, 0.0) if len(known) == len(self.paid) else None
+
+    @property
+    def bought(self) -> dict[str, float | None]:
+        """What was not free."""
+        return {what: usd for what, usd in self.paid.items() if usd != 0}
 
 
 @record(kw_only=True)

@@ -69,6 +69,7 @@ class Result:
     win_rates: tuple[WinRates, ...] = ()  # the students' win rates against the prompt, where that is the metric
     warnings: tuple[str, ...] = ()  # what may make the verdict wrong, what would change it most first
     notes: tuple[str, ...] = ()  # what was done with the rows
+    n_test_generated: int = 0  # test rows that a model generated: there are some only where the user asked for it
     look: Look | None = None  # None: nothing was gated, or a version that did not count wrote it
     format: Literal[1] = 1
 
@@ -81,8 +82,14 @@ class Result:
     def heading(self) -> str:
         """What the scores are called: the metric, or "agreement with the teacher" where there is no gold."""
         if self.win_rates:  # one answer is judged against another: labels play no part
-            return self.win_rates[0].heading
-        return "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
+            return self.win_rates[0].heading + self._on_generated
+        scores = "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
+        return scores + self._on_generated
+
+    @property
+    def _on_generated(self) -> str:
+        n, of = self.n_test_generated, self.n_test
+        return "" if not n else " on generated rows" if n == of else f" on rows of which {n:,} of {of:,} were generated"
 
     @property
     def right(self) -> str:

@@ -68,15 +68,20 @@ async def agree_to(predictor: Predictor, rows: Sequence[Example], session: Sessi
     """
     if session.asks is None:
         return
-    if isinstance(predictor, CascadePredictor):
-        first = [
-            prediction
-            for start in range(0, len(rows), _AT_ONCE)
-            for prediction in await predictor.student.predict(rows[start : start + _AT_ONCE])
-        ]
-        rows = [row for row, answer in zip(rows, first, strict=True) if not predictor.keeps(answer)]
-        predictor = predictor.teacher
-    await agree(predictor, rows, session.asks, session.on_progress)
+    asked, rows = await asked_of(predictor, rows)
+    await agree(asked, rows, session.asks, session.on_progress)
+
+
+async def asked_of(predictor: Predictor, rows: Sequence[Example]) -> tuple[Predictor, Sequence[Example]]:
+    """Who will be asked, and which rows: of a cascade its teacher, with the rows that its student does not keep."""
+    if not isinstance(predictor, CascadePredictor):
+        return predictor, rows
+    first = [
+        prediction
+        for start in range(0, len(rows), _AT_ONCE)
+        for prediction in await predictor.student.predict(rows[start : start + _AT_ONCE])
+    ]
+    return predictor.teacher, [row for row, answer in zip(rows, first, strict=True) if not predictor.keeps(answer)]
 
 
 def student_folder(folder: Path) -> Path:

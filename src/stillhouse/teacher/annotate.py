@@ -9,13 +9,16 @@ The files are whole or absent, in input order: the labelled rows in OUT, and wha
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.generated import is_generated
 from stillhouse.errors import UserError
+from stillhouse.json_text import read_json
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel, batch_answered
@@ -24,16 +27,18 @@ from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.pilot import Examples, agree, pending
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, added_usd, new_cost_usd
+from stillhouse.llm.purse import spent_since
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction
-from stillhouse.runs import Lock
+from stillhouse.runs import Lock, atomic
 from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.task import Task
-from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, provenance
+from stillhouse.teacher.provenance import NAMES, UNKNOWN, licence_class, prompt_hash, provenance
 from stillhouse.teacher.spool import Spool
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+NO_REASONS = "a rationale was asked for, and the reply gives none"
 _MOST_REASONS = 100  # most reasons that are counted apart; an endpoint's own words may differ in every row
 _ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
@@ -47,6 +52,21 @@ class Labelled:
     how: str | None  # how the reply was read: "strict", "lenient" or "repaired"; None: recorded as a label, or not read
     provenance: Mapping[str, Any]
     thinking: str | None = None  # what the teacher thought before it answered, where its reply holds that
+
+
+@dataclass(frozen=True)
+class GoldAgreement:
+    """The teacher's labels against the gold labels of the same `n` rows: the sum of the scores, and by which metric."""
+
+    metric: str
+    score: float
+    n: int
+    by_row: bool  # whether a row is right or wrong, and `score` the number of those that are right
+    low: float | None = None  # of the exact 95 % interval of the share; None: rows are not right or wrong
+    high: float | None = None
+
+
+Score = Callable[[str, str, Example], float]  # (the teacher's label, gold, row) -> score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +98,15 @@ class LabelReport:
     usage_doubts: dict[str, int] = field(default_factory=dict)
     n_cost_unknown: int = 0  # number of answers whose cost is not known though the price is: no usable counts came
     n_unanswered: int = 0  # number of rejected rows that no answer was paid for: the next run asks them again
+    # Who generated inputs, and under which licence class -> number of labelled rows. All others are real ones.
+    n_without_reasons: int = 0  # number of labels whose reply gives no rationale, though one was asked for
+    generated: dict[tuple[str, str], int] = field(default_factory=dict)
+    gold: GoldAgreement | None = None  # None: no labelled row has a gold label, or nothing compares them
+
+    @property
+    def n_real(self) -> int:
+        """Labelled rows whose input no model generated."""
+        return self.labelled - sum(self.generated.values())
 
 
 class _Tally:
@@ -93,8 +122,10 @@ class _Tally:
         self.rejected: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
         self.usage_doubts: Counter[str] = Counter()
-        self.n_cost_unknown = self.n_unanswered = 0
+        self.n_cost_unknown = self.n_unanswered = self.n_without_reasons = 0
+        self._wants_reasons = task.teacher.rationales
         self.licences: Counter[str] = Counter()
+        self.generated: Counter[tuple[str, str]] = Counter()
         self.dates: tuple[str, str] | None = None
         self._licence = licence_class(teacher.name, stand_in=teacher.stand_in, stated=task.teacher.licence)
         self._prompt_hash = prompt_hash(teacher.prompt) if isinstance(teacher, PromptedPredictor) else None
@@ -176,13 +207,16 @@ class _Tally:
             self.repaired += reply.how == "repaired"
             self.with_scores += prediction.scores is not None
             self.licences[origin["licence"]] += 1
+            self.n_without_reasons += self._wants_reasons and not (prediction.rationale or "").strip()
+            if is_generated(example):
+                self.generated[_maker(example)] += 1
         if (date := origin["date"]) is not None:
             self.dates = (date, date) if self.dates is None else (min(date, self.dates[0]), max(date, self.dates[1]))
         self._take(index, example, Labelled(prediction, reply.how, origin, thinking))
 
-    def report(self, ledger: Ledger) -> LabelReport:
+    def report(self, spent_usd: float | None) -> LabelReport:
         teacher = self._teacher
-        n_live, live_usd = _live(teacher, ledger)
+        n_live, live_usd = _live(teacher, spent_usd)
         return LabelReport(
             teacher=teacher.name,
             n=self.done,
@@ -190,7 +224,7 @@ class _Tally:
             lenient=self.lenient,
             from_store=self.from_store,
             rejected=dict(self.rejected.most_common()),
-            cost_usd=ledger.spent_usd if isinstance(teacher, PromptedPredictor) else 0.0,  # recorded: paid before
+            cost_usd=spent_usd if isinstance(teacher, PromptedPredictor) else 0.0,  # recorded: paid before
             price_snapshot=self.price_snapshot,
             stand_in=teacher.stand_in,
             sent_back=self.sent_back,
@@ -207,6 +241,8 @@ class _Tally:
             usage_doubts=dict(self.usage_doubts.most_common()),
             n_cost_unknown=self.n_cost_unknown,
             n_unanswered=self.n_unanswered,
+            n_without_reasons=self.n_without_reasons,
+            generated=dict(self.generated.most_common()),
         )
 
 
@@ -215,11 +251,11 @@ def _known_or_other(reason: str, counted: Counter[str]) -> str:
     return reason if reason in counted or len(counted) < _MOST_REASONS else _ANOTHER
 
 
-def _live(teacher: Teacher, ledger: Ledger) -> tuple[int, float | None]:
+def _live(teacher: Teacher, spent_usd: float | None) -> tuple[int, float | None]:
     """The calls paid for one by one and their cost; with `--batch` these are the pilot's and the repairs'."""
     if not isinstance(teacher, PromptedPredictor) or not isinstance(teacher.model, MeteredModel):
         return 0, None
-    return teacher.model.n_live, None if ledger.spent_usd is None else teacher.model.live_usd
+    return teacher.model.n_live, None if spent_usd is None else teacher.model.live_usd
 
 
 def _price_today(teacher: Teacher) -> Price | None:
@@ -238,8 +274,12 @@ def _notes(teacher: Teacher) -> tuple[str, ...]:
     )
 
 
-async def annotate(task: Task, examples: Sequence[Example], session: Session) -> tuple[list[Prediction], LabelReport]:
+async def annotate(
+    task: Task, examples: Sequence[Example], session: Session, ledger: Ledger | None = None
+) -> tuple[list[Prediction], LabelReport]:
     """Ask the teacher for every example; predictions in input order. `task` has the session's settings already.
+
+    `ledger`: the command's, where it pays for more than labels; None: one of its own with the task's cap.
 
     Raises TeacherError, BudgetError, StorageError: what was answered by then is stored.
     """
@@ -248,12 +288,18 @@ async def annotate(task: Task, examples: Sequence[Example], session: Session) ->
     def take(index: int, _: Example, labelled: Labelled) -> None:
         predictions[index] = labelled.prediction
 
-    report = await annotate_each(task, examples, take, session)
+    report = await annotate_each(task, examples, take, session, ledger=ledger)
     return [predictions[index] for index in range(len(examples))], report
 
 
 async def annotate_each(
-    task: Task, examples: Examples, take: Take, session: Session, *, batch: Path | None = None
+    task: Task,
+    examples: Examples,
+    take: Take,
+    session: Session,
+    *,
+    batch: Path | None = None,
+    ledger: Ledger | None = None,
 ) -> LabelReport:
     """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
 
@@ -263,7 +309,8 @@ async def annotate_each(
     """
     name = session.teacher_for(task.teacher, task.path or task.name)
     with open_store(session.store_in(task.folder)) as store:
-        ledger = Ledger(task.teacher.max_usd)
+        ledger = ledger or Ledger(task.teacher.max_usd)
+        before_usd = ledger.spent_usd
         teacher = open_teacher(name, task, store, ledger=ledger)
         tally, batches = _Tally(len(examples), teacher, task, take, session), None
         try:
@@ -295,7 +342,7 @@ async def annotate_each(
             await teacher.close()
             if batches is not None:
                 await batches.close()
-        return tally.report(ledger)
+        return tally.report(spent_since(before_usd, ledger))
 
 
 def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]:
@@ -306,8 +353,20 @@ def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]
         yield from (request for request in requests if request.hash not in known)
 
 
-async def label(task: Task, examples: Examples, session: Session, *, out: Path, batch: bool = False) -> LabelReport:
-    """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
+async def label(
+    task: Task,
+    examples: Examples,
+    session: Session,
+    *,
+    out: Path,
+    batch: bool = False,
+    score: tuple[str, bool, Score] | None = None,
+) -> LabelReport:
+    """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file.
+
+    `score`: the metric's name, whether it is right or wrong, and the metric: the teacher's labels are held against the
+    gold ones that are there, and the rows that differ go to OUT's sibling `.differs.jsonl`.
+    """
     waiting = out.with_name(f".{out.name}.batches.json")
     if not batch and (n := sum(sent.n for sent in under_way(waiting))):
         raise UserError(
@@ -316,13 +375,30 @@ async def label(task: Task, examples: Examples, session: Session, *, out: Path, 
     lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     name = session.teacher_for(task.teacher, task.path or task.name)
     with lock, Spool(out) as spool:
+        scores: list[float] = []
 
         def take(index: int, example: Example, labelled: Labelled) -> None:
-            spool.add(index, _row(name, example, labelled), kept=labelled.prediction.output is not None)
+            output, against_gold = labelled.prediction.output, None
+            if score is not None and output is not None and example.label is not None:
+                against_gold = score[2](output, example.label, example)
+                scores.append(against_gold)
+            row = _row(name, example, labelled, against_gold, task.teacher.rationales)
+            spool.add(index, row, kept=output is not None)
 
         report = await annotate_each(task, examples, take, session, batch=waiting if batch else None)
         spool.write(out, out.with_suffix(".rejected.jsonl"))
-        return report
+        if score is None or not scores:
+            return report
+        _write_differing(out)
+        return replace(report, gold=GoldAgreement(score[0], math.fsum(scores), len(scores), score[1]))
+
+
+def _write_differing(out: Path) -> None:
+    """The labelled rows whose label is not the gold one, each as it stands in `out`."""
+    with out.open("rb") as rows, atomic(out.with_suffix(".differs.jsonl")) as differing:
+        for line in rows:
+            if b'"against_gold"' in line and (read_json(line).get("against_gold") or 0.0) < 1.0:
+                differing.write(line)
 
 
 def _own_fields(example: Example) -> dict[str, object]:
@@ -334,10 +410,22 @@ def _own_fields(example: Example) -> dict[str, object]:
         row["choices"] = example.choices
     if example.group is not None:
         row["group"] = example.group
-    return {**example.extra, **row} if example.extra else row
+    extra = dict(example.extra)
+    if is_generated(example) and "provenance" in extra:  # the label's own takes its place
+        extra.setdefault("input_provenance", extra["provenance"])
+    return {**extra, **row} if extra else row
 
 
-def _row(teacher_name: str, example: Example, labelled: Labelled) -> bytes:
+def _maker(example: Example) -> tuple[str, str]:
+    """Who made a generated input, and under which licence class."""
+    origin: Any = example.extra.get("input_provenance") or example.extra.get("provenance") or {}
+    known = origin if isinstance(origin, Mapping) else {}
+    return str(known.get("teacher") or "a model that is not named"), str(known.get("licence") or UNKNOWN)
+
+
+def _row(
+    teacher_name: str, example: Example, labelled: Labelled, against_gold: float | None, wants_reasons: bool
+) -> bytes:
     prediction = labelled.prediction
     row: dict[str, object] = {**_own_fields(example), "teacher": teacher_name}
     if prediction.output is None:
@@ -350,8 +438,11 @@ def _row(teacher_name: str, example: Example, labelled: Labelled) -> bytes:
             "teacher_confidence": prediction.confidence,
             "parsed": labelled.how,
             "cost_usd": prediction.cost_usd,
+            "against_gold": against_gold,
         }
         row = {name: value for name, value in row.items() if value is not None}
+        if wants_reasons and not (prediction.rationale or "").strip():
+            row |= {"teacher_rationale": None, "no_rationale": NO_REASONS}
     if labelled.thinking is not None:
         row["teacher_thinking"] = labelled.thinking
     row["provenance"] = labelled.provenance

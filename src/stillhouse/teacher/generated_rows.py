@@ -40,9 +40,11 @@ class GenerateReport:
     context_tokens: int | None = None
     context_from: str | None = None  # who says how large the context is
     cost_usd: float | None = None
+    whole_usd: float | None = None  # what all replies cost, over all runs that paid for them; None: not known
     price_snapshot: str | None = None
     stand_in: bool = False
     warnings: list[str] = field(default_factory=list)
+    shown: str | None = None  # the beginning of a reply in which nothing could be read, where that ended it
 
 
 def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str | None) -> dict[str, Any]:
@@ -56,7 +58,10 @@ def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str
     origin = provenance(
         model.name,
         date=stored.created,
-        prompt_hash=prompt_hash([message for message in stored.request["messages"] if message["role"] == "system"]),
+        prompt_hash=prompt_hash(
+            [message for message in stored.request["messages"] if message["role"] == "system"],
+            stored.request.get("schema"),
+        ),
         parameters={**stored.request["parameters"], **without},
         price_snapshot=stored.price_snapshot,
         licence=licence_class(model.name, stand_in=model.stand_in, stated=licence),
@@ -80,6 +85,9 @@ def report_of(
     screen = sources.screen
     lacking = sorted({name for row in rows for name in row["provenance"]["parameters"].get("without", ())})
     notes = [f"{model.name} takes no {' and no '.join(lacking)}: rows were asked at its own default"] if lacking else []
+    notes += [f"{model.name} has no {' and no '.join(generation.without)}: it was asked without"] * bool(
+        generation.without
+    )
     doubtful = Counter(row["provenance"]["usage"] for row in rows if "usage" in row["provenance"])
     notes += [
         f"{count} rows come of replies with token counts that do not add up, priced by their dearest reading: {doubt}"
@@ -102,9 +110,11 @@ def report_of(
         context_tokens=asking.context_tokens,
         context_from=asking.context_from if asking.context_tokens is not None else None,
         cost_usd=cost_usd,
+        whole_usd=generation.whole_usd,
         price_snapshot=next((snapshot for snapshot in snapshots if snapshot), None),
         stand_in=model.stand_in,
         warnings=[*sources.warnings, *notes],
+        shown=generation.shown,
     )
 
 
@@ -120,10 +130,11 @@ def write_rows(out: Path, rows: Sequence[Row], screen: Screen, *, exercises: boo
     return [out, dropped, alpaca]
 
 
-def _alpaca(row: Row) -> dict[str, str]:
+def _alpaca(row: Row) -> dict[str, Any]:
     exercise = row["input"]
     parts = {"instruction": exercise, "input": ""} if isinstance(exercise, str) else dict(exercise)
-    return {**parts, "output": row["teacher_label"]}
+    # What it is stays with the row: in another task it is the model's answer to a generated input, no gold.
+    return {**parts, "output": row["teacher_label"], "id": row["id"], "lineage": row["lineage"]}
 
 
 def _lines(rows: Sequence[Row]) -> str:

@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from stillhouse.consent import Consent, Quote
+from stillhouse.consent import Consent, Quote, Shown
 from stillhouse.data.dataset import label_set
+from stillhouse.data.generated import is_generated
 from stillhouse.data.splits import Splits
 from stillhouse.errors import UserError
 from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import endpoint
 from stillhouse.llm.pilot import total_cost
-from stillhouse.settings import ModelSettings
+from stillhouse.records import Estimate
+from stillhouse.settings import TeacherSettings
 from stillhouse.task import Task
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.generation_settings import GenerationSettings
@@ -79,7 +81,7 @@ def from_task(
             "Alpaca's rules judge instructions; a task's inputs are not judged by them, so leave --without out"
         )
     pool = [*splits.train, *splits.unlabelled]
-    rows = [row for row in pool if "lineage" not in row.extra]
+    rows = [row for row in pool if not is_generated(row)]
     if not rows:
         raise UserError(
             f"{task.path or task.name}: all training rows were generated, and none is left to show; add real ones"
@@ -103,13 +105,14 @@ def _known_to(screen: Screen, sources: Sources) -> Sources:
     return sources
 
 
-async def with_context(asking: GenerationSettings, model: str, settings: ModelSettings) -> GenerationSettings:
+async def with_context(asking: GenerationSettings, model: str, settings: TeacherSettings) -> GenerationSettings:
     """How to ask, with the model's context and effort where only others than the user name them.
 
     The context is that of the first who knows it: the user, the settings, the table of models, the endpoint's own list.
     """
     if asking.reasoning_effort is None:
         asking = replace(asking, reasoning_effort=settings.reasoning_effort)
+    asking = replace(asking, structured=asking.structured or settings.structured)
     if asking.context_tokens is not None:
         return asking
     if settings.context_tokens is not None:
@@ -131,14 +134,15 @@ class BulkConsent:
     def before(self, n_calls: int) -> None:
         self.consent.before(Quote(n_calls, self.model.name, price_snapshot=self.model.price_snapshot))
 
-    def after(self, costs: Sequence[float | None], n_calls: int) -> None:
+    def after(self, costs: Sequence[float | None], n_calls: int, cost_usd: Estimate | None = None) -> None:
         known = [cost for cost in costs if cost is not None]
         quote = Quote(n_calls, self.model.name)
         if known and len(known) == len(costs):
             quote = replace(
                 quote,
-                cost_usd=total_cost(known, n_calls),
+                cost_usd=cost_usd or total_cost(known, n_calls),
                 paid_usd=sum(known),
                 price_snapshot=self.model.price_snapshot,
+                shown=Shown(usd_per_call=sum(known) / len(known)),
             )
         self.consent.after(quote)

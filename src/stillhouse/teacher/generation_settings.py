@@ -1,6 +1,6 @@
 """How generation asks: the settings that all calls share, and the check that a call fits the model's context."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class GenerationSettings:
     max_tokens: int = 3072
     reasoning_effort: str | None = None  # the effort of a model that reasons; None: the model's own default
     seed: int = 0
+    structured: bool = False  # whether the reply is asked for by a JSON schema, where the endpoint keeps to one
     # The model's context. Where it is known, prompts that do not fit are refused before they are sent.
     context_tokens: int | None = None
     context_from: str = "given by the user"  # who says how large the context is
@@ -36,6 +37,21 @@ class GenerationSettings:
     def parameters(self) -> Mapping[str, Any]:
         effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
         return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, **effort}
+
+
+def list_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a reply that is a list, inside an object as endpoints want it."""
+    return _object({name: {"type": "array", "items": dict(item)}})
+
+
+def texts_schema(names: Sequence[str]) -> dict[str, Any]:
+    """The schema of an object of texts."""
+    return _object({name: {"type": "string"} for name in names})
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    required = list(properties)
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
 
 
 def check_context(request: Request, settings: GenerationSettings, longest: str) -> None:

@@ -19,13 +19,15 @@ from stillhouse.llm.parsing import fenced_value
 from stillhouse.llm.request import Request, is_unicode
 from stillhouse.records import Example
 from stillhouse.task import Task
-from stillhouse.teacher.generation_settings import GenerationSettings, check_context
+from stillhouse.teacher.generation_settings import GenerationSettings, check_context, list_schema, texts_schema
 from stillhouse.teacher.instructions import lineage
 from stillhouse.teacher.numbered import MARK, Block, template
+from stillhouse.teacher.proposals import proposals
 from stillhouse.teacher.screen import Candidate
 from stillhouse.teacher.self_instruct import ProposalCall
 
 NEW = "new"
+_NUMBERS = ("number", "id", "no", "index")  # fields beside the text that number it
 VARIANTS = {
     "harder": (
         "harder to answer right than the given one: nearer to the border between two answers, with more conditions, "
@@ -60,7 +62,26 @@ class TaskInputs:
                 "add one, or leave out --balance"
             )
         self._fields = tuple(rows[0].input) if isinstance(rows[0].input, Mapping) else None
+        self._fences_belong = any("```" in row.text for row in rows)
         self._choices = rows[0].choices is not None
+
+    @property
+    def _schema(self) -> dict[str, Any] | None:
+        """The schema of a reply; None: none is asked for, or the rows hold more than texts."""
+        if not self.settings.structured:
+            return None
+        shown = self.rows[0].input
+        if self._fields is None:
+            item: dict[str, Any] = {"type": "string"}
+        elif all(isinstance(value, str) for value in (shown.values() if isinstance(shown, Mapping) else ())):
+            item = texts_schema(self._fields)
+        else:
+            return None
+        if self._choices:
+            with_choices = texts_schema(("input", "choices"))
+            with_choices["properties"] = {"input": item, "choices": {"type": "array", "items": {"type": "string"}}}
+            item = with_choices
+        return list_schema("inputs", item)
 
     def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[ProposalCall]:
         """The calls number `first` to `first + n - 1`. Each asks for the class of which fewest are kept or asked for.
@@ -93,7 +114,7 @@ class TaskInputs:
             system = template("variants", how=VARIANTS[way] + of_label, **values)
         blocks = [f"{MARK} {place}\n{self._shown(row)}" for place, row in enumerate(shown, start=1)]
         messages = ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(blocks)})
-        request = Request(self.model, messages, self.settings.parameters, sample_index=number)
+        request = Request(self.model, messages, self.settings.parameters, self._schema, sample_index=number)
         longest = max(shown, key=lambda row: len(row.text))
         check_context(request, self.settings, f"the row {longest.id!r}")
         return ProposalCall(request, numbers["first"], numbers["last"], tuple(row.id for row in shown), way, label)
@@ -110,10 +131,15 @@ class TaskInputs:
             return json.dumps({"input": row.input, "choices": list(row.choices or ())}, ensure_ascii=False)
         return row.input if isinstance(row.input, str) else json.dumps(row.input, ensure_ascii=False)
 
+    def blocks(self, call: ProposalCall, reply: str, *, cut_off: bool) -> list[Block]:
+        return proposals(
+            reply, call.first, call.last, cut_off=cut_off, exercises=False, fences_belong=self._fences_belong
+        )
+
     def read(self, call: ProposalCall, block: Block, id_: str) -> Candidate | str:
         """The input of a block, in the form of the task's rows."""
         choices: tuple[str, ...] | None = None
-        new_input: Any = block.text
+        new_input: Any = block.text if self._fields is not None or self._choices else self._bare(block.text)
         if self._choices or self._fields is not None:
             new_input = _json_object(block.text)
             if new_input is None:
@@ -133,6 +159,14 @@ class TaskInputs:
             row["choices"] = list(choices)
         text = Example(id_, new_input, choices=choices).text
         return Candidate(id_, text, judged=text, row=row, whole=text)
+
+    def _bare(self, text: str) -> str:
+        """A text without an object of one field around it, in which some models put what is asked for."""
+        if not text.startswith("{") or any(row.text.startswith("{") for row in self.rows):
+            return text
+        value = _json_object(text)
+        texts = [] if value is None else [part for name, part in value.items() if name.lower() not in _NUMBERS]
+        return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else text
 
 
 def _two_choices(value: Any) -> tuple[str, ...] | None:

@@ -10,13 +10,15 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.generated import OF_SEEDS
 from stillhouse.errors import DatasetError
 from stillhouse.json_text import read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
-from stillhouse.teacher.generation_settings import GenerationSettings, check_context
-from stillhouse.teacher.numbered import MARK, NONE, Block, fields, template
+from stillhouse.teacher.generation_settings import GenerationSettings, check_context, list_schema, texts_schema
+from stillhouse.teacher.numbered import MARK, NONE, Block, template
+from stillhouse.teacher.proposals import exercise_of, proposals
 from stillhouse.teacher.screen import Candidate
 from stillhouse.teacher.self_instruct import ProposalCall
 from stillhouse.words import normalise
@@ -102,6 +104,8 @@ class Exercises:
         self.model, self.seeds, self.settings = model, seeds, settings
         shots = min(settings.shots, len(seeds))
         self._first, self._last = shots + 1, shots + settings.per_call
+        fields_of_one = texts_schema(("instruction", "input", "output"))
+        self._schema = list_schema("exercises", fields_of_one) if settings.structured else None
         self.system = template("instructions", n=settings.per_call, first=self._first, last=self._last)
 
     def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[ProposalCall]:
@@ -116,20 +120,31 @@ class Exercises:
             for place, seed in enumerate(shown, start=1)
         ]
         messages = ({"role": "system", "content": self.system}, {"role": "user", "content": "\n\n".join(blocks)})
-        request = Request(self.model, messages, self.settings.parameters, sample_index=number)
+        request = Request(self.model, messages, self.settings.parameters, self._schema, sample_index=number)
         longest = max(shown, key=lambda seed: len(seed.instruction) + len(seed.input) + len(seed.output))
         check_context(request, self.settings, f"the seed {longest.id!r}")
         return ProposalCall(request, self._first, self._last, tuple(seed.id for seed in shown), "new")
 
+    def blocks(self, call: ProposalCall, reply: str, *, cut_off: bool) -> list[Block]:
+        return proposals(reply, call.first, call.last, cut_off=cut_off, exercises=True)
+
     def read(self, call: ProposalCall, block: Block, id_: str) -> Candidate | str:
         """The exercise of a block; what is compared with others is its instruction, as in Alpaca."""
-        parts = fields(block.text)
+        parts = exercise_of(block.text)
         if parts is None:
             return "no instruction, input and output"
         instruction = parts["instruction"]
         whole = {"instruction": instruction, "input": parts["input"]} if parts["input"] else instruction
-        row = {"id": id_, "input": whole, "teacher_label": parts["output"], "lineage": lineage(call, block)}
-        return Candidate(id_, instruction, judged=instruction, row=row, whole=Example(id_, whole).text)
+        row: dict[str, Any] = {
+            "id": id_,
+            "input": whole,
+            "teacher_label": parts["output"],
+            "lineage": lineage(call, block),
+        }
+        row["lineage"]["parents_are"] = OF_SEEDS
+        return Candidate(
+            id_, instruction, judged=instruction, row=row, whole=Example(id_, whole).text, answer=parts["output"]
+        )
 
 
 def lineage(call: ProposalCall, block: Block) -> dict[str, Any]:

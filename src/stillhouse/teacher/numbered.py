@@ -77,7 +77,9 @@ _LOOSE = (  # what begins a block where nothing is marked as asked for; text may
     rf"^{_QUOTE}{_BOLD}?\(?{_SPELLED}(?:{_DOT}{_BOLD}?|{_BOLD}{_DOT})(?:{_B}++|$)",
 )
 _HAN = {sign: number for number, sign in enumerate("一二三四五六七八九", start=1)}
-_RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|—{2,})[ \t]*$")
+_LINE = r"(?:(?:-[ \t]?){3,}|(?:\*[ \t]?){3,}|(?:_[ \t]?){3,}|={3,}|—{2,})[ \t]*"
+_RULE = re.compile(rf"\n[ \t]*{_LINE}$")
+_RULE_APART = re.compile(rf"(?:\n[ \t]*){{2,}}{_LINE}$")
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _OTHERS = tuple(re.compile(loose, re.MULTILINE | re.IGNORECASE) for loose in _LOOSE)
 _N_LISTS = 5
@@ -92,13 +94,23 @@ _HTML_AROUND = re.compile(
 _HTML_BOLD = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
 _OF_TEXT = ("", "markdown", "md", "text", "txt", "plaintext")  # what a fence around blocks may say of what is in it
 _FENCE = re.compile(r"[ \t]*(?:>[ \t]*)?(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*")
+# What begins code at the end of a line of text: "Output: ```python"
+_OPENS_LATE = re.compile(r"[^`~\n]*[:：](?:\*\*|__)?[ \t]*(`{3,}|~{3,})[\w+-]*[ \t]*")
+_WRAP = r"(?:\*{1,3}|_{1,3}|`)"  # what makes a field's name bold, slanted or code
 _FIELD = (
-    rf"^{_QUOTE}(?:[#＃]{{1,6}}[ \t]*+|[-*•][ \t]++)?(?P<bold>{_BOLD})?(?P<name>Instruction|Input|Output)"
-    rf"[ \t]*+(?P<closed>{_BOLD})?[ \t]*+[:：](?P<shut>{_BOLD})?"
+    rf"^{_QUOTE}(?P<level>[#＃]{{1,6}}[ \t]*+)?(?:[-*•][ \t]++)?(?P<bold>{_WRAP})?(?P<name>Instruction|Input|Output)"
+    rf"[ \t]*+(?P<closed>{_WRAP})?"
+    rf"(?:[ \t]*+[:：](?P<shut>{_WRAP})?|(?<=[ \t])[-–—](?=[ \t])|(?(level)|(?(closed)|(?!)))[ \t]*+$)"
 )
 # As they are asked for, and else in any case: a text may hold "input:" as well.
 _FIELDS = tuple(re.compile(_FIELD, re.MULTILINE | flag) for flag in (re.NOFLAG, re.IGNORECASE))
 _NAMES = ["instruction", "input", "output"]
+# What stands for no input: "<none>", "None.", "(none)", "N/A", "<noinput>", "-"
+_NO_INPUT = re.compile(
+    r"\W*(?:(?:none|null|n/?\.?a|no(?: additional| further)? ?input|not applicable|empty)"
+    r"(?: (?:is )?(?:required|needed|necessary|provided|given))?\W*)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +166,37 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
         else:
             seen.add(number)
         read.append(Block(number, text, problem))
-    return _without_rules(read)
+    return without_rules(read)
 
 
-def _without_rules(read: list[Block]) -> list[Block]:
+def without_rules(read: list[Block]) -> list[Block]:
     """The blocks without the lines drawn between them: each but the last ends in one."""
     drawn = [_RULE.search(block.text) for block in read]
-    if len(read) < 2 or not all(drawn[:-1]):
-        return read
+    if len(read) < 2 or not all(drawn[:-1]):  # else one that stands apart from the text is such a line all the same
+        drawn = [_RULE_APART.search(block.text) for block in read]
     return [
         block if rule is None else replace(block, text=block.text[: rule.start()].rstrip())
         for block, rule in zip(read, drawn, strict=True)
     ]
+
+
+def head_end(line: str) -> int | None:
+    """Where the text after a block's number begins in a line that may begin a block; None: it cannot begin one."""
+    kinds = (_HEAD, _HEAD_AND_TEXT, *_OTHERS)
+    ends = [head.end() for kind in kinds if (head := kind.match(line)) is not None]
+    if not ends and (head := _HTML_HEAD.match(line)) is not None:
+        ends = [head.end()]
+    return max(ends, default=None)
+
+
+def begins_fields(text: str) -> bool:
+    """Whether an exercise's first field begins this text."""
+    head = _FIELDS[1].match(text)
+    return head is not None and head["name"].lower() == _NAMES[0]
+
+
+def is_fence_or_rule(line: str) -> bool:
+    return _FENCE.fullmatch(line) is not None or re.fullmatch(rf"[ \t]*{_LINE}", line) is not None
 
 
 def _heads(reply: str, level: int) -> list[re.Match[str]]:
@@ -206,7 +237,9 @@ def _code(reply: str) -> list[int]:
     at, opened, inside = 0, 0, ""
     for line in reply.split("\n"):
         fence = _FENCE.fullmatch(line)
-        if fence is not None and not inside:
+        if not inside and fence is None and (late := _OPENS_LATE.fullmatch(line)) is not None:
+            opened, inside = at + len(line), late[1]
+        elif fence is not None and not inside:
             opened, inside = at, fence[1]
         elif fence is not None and not fence[2] and fence[1].startswith(inside):
             places += [opened, at]
@@ -277,8 +310,16 @@ def _bare(reply: str, level: int) -> str:
         lines = [line.removeprefix(">").removeprefix(" ") for line in lines]
     kept: list[str] = []
     inside = ""  # the fence that a block has open
-    for line, before_a_block in zip(lines, _before_a_block(lines, level), strict=True):
+    around = False  # whether a fence around blocks is open
+    last = max((at for at, line in enumerate(lines) if _FENCE.fullmatch(line)), default=-1)
+    for at, (line, before_a_block) in enumerate(zip(lines, _before_a_block(lines, level), strict=True)):
         fence = _FENCE.fullmatch(line)
+        if not inside and fence is None and (late := _OPENS_LATE.fullmatch(line)) is not None:
+            inside = late[1]
+            kept.append(line)
+            continue
+        if fence is not None and not inside and around and at == last and not fence[2]:
+            break  # it ends the one around the blocks, and with it what was asked for
         if fence is None or (inside and (fence[2] or not fence[1].startswith(inside))):
             kept.append(line)
         elif inside:
@@ -287,6 +328,8 @@ def _bare(reply: str, level: int) -> str:
         elif not before_a_block or fence[2].lower() not in _OF_TEXT:  # else it stands around blocks, or is left over
             inside = fence[1]
             kept.append(line)
+        else:
+            around = not around
     return "\n".join(kept)
 
 
@@ -309,26 +352,39 @@ def _before_a_block(lines: Sequence[str], level: int) -> list[bool]:
 
 
 def fields(text: str) -> dict[str, str] | None:
-    """Instruction, input and output of a block, each once and in this order; None where they are not."""
+    """Instruction, input and output of a block, each once and in this order; None where they are not.
+
+    The line of the input may be missing, and that of the instruction where a text stands in its place.
+    """
     for pattern in _FIELDS:
         heads = list(pattern.finditer(text))[:3]
-        if [head["name"].lower() for head in heads] == _NAMES:
+        names = [head["name"].lower() for head in heads]
+        if names == _NAMES or names[:2] == ["instruction", "output"] or names[:2] == ["input", "output"]:
             break
     else:
         return None
-    _, second, third = heads  # a further "Input:" in the reply belongs to the output's text
-    ends = (second.start(), third.start(), len(text))
-    instruction, input_, output = (
-        _value(head, text[head.end() : end].strip()) for head, end in zip(heads, ends, strict=True)
-    )
-    instruction = " ".join(instruction.split())
-    if not instruction or not output:
+    if names != _NAMES:  # what follows an output belongs to its text, also a further "Input:"
+        heads = [] if names[2:] == ["input"] else heads[:2]
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    read = {
+        head["name"].lower(): _value(head, text[head.end() : end].strip())
+        for head, end in zip(heads, ends, strict=True)
+    }
+    if heads and "instruction" not in read:
+        read["instruction"] = text[: heads[0].start()].strip()
+    instruction = " ".join(read.get("instruction", "").split())
+    if not instruction or not read.get("output"):
         return None
+    input_ = read.get("input", "")
     return {
         "instruction": instruction,
-        "input": "" if input_.casefold() in ("", NONE, NONE.strip("<>")) else input_,
-        "output": output,
+        "input": "" if is_no_input(input_) else input_,
+        "output": read["output"],
     }
+
+
+def is_no_input(text: str) -> bool:
+    return _NO_INPUT.fullmatch(text) is not None
 
 
 def _value(head: re.Match[str], text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from stillhouse.teacher.filters import FilterDecision, RowName
 from stillhouse.teacher.held_out import HeldOut
+from stillhouse.teacher.rules import OF_ANSWERS
 from stillhouse.words import normalise
 
 
@@ -33,6 +34,7 @@ class Candidate:
     judged: str
     row: Mapping[str, Any]
     whole: str  # the row's text with its input, as a held-out row would have it
+    answer: str = ""  # an exercise's output, which some rules read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Drop:
     reason: str
     score: float | None = None
     resembled: RowName | None = None
+    n: int = 1  # number of proposals: a reply that cannot be read stands for all that it was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,9 @@ class Screen:
         self.kept.append(candidate)
         return True
 
-    def unreadable(self, id_: str, text: str, reason: str) -> None:
-        """A part of a reply that is no proposal."""
-        self.dropped.append(Drop(id_, text, reason))
+    def unreadable(self, id_: str, text: str, reason: str, n: int = 1) -> None:
+        """A part of a reply that is no proposal, in the place of `n` that were asked for."""
+        self.dropped.append(Drop(id_, text, reason, n=n))
 
     def _objection(self, candidate: Candidate) -> Drop | None:
         for name, look in self._filters():
@@ -115,7 +118,8 @@ class Screen:
         yield self.near_name, self._close
 
     def _broken(self, name: str, candidate: Candidate) -> Drop | None:
-        return Drop(candidate.id, candidate.text, f"rule: {name}") if self.rules[name](candidate.judged) else None
+        text = candidate.answer if name in OF_ANSWERS else candidate.judged
+        return Drop(candidate.id, candidate.text, f"rule: {name}") if self.rules[name](text) else None
 
     def _held_out(self, candidate: Candidate) -> Drop | None:
         near = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
@@ -139,4 +143,7 @@ class Screen:
     @property
     def reasons(self) -> dict[str, int]:
         """Drops by reason, most frequent first."""
-        return dict(Counter(drop.reason for drop in self.dropped).most_common())
+        counts = Counter[str]()
+        for drop in self.dropped:
+            counts[drop.reason] += drop.n
+        return dict(counts.most_common())

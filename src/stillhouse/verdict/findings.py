@@ -89,6 +89,7 @@ def find(
         n_validation=len(material.splits.validation),
         n_calibration=len(drawn.splits.calibration),
         n_test=len(drawn.splits.test),
+        n_test_generated=drawn.splits.n_test_generated,
         scored_against=material.scored_against,
         verdict=verdict,
         look=None if prompt is None else material.look,
