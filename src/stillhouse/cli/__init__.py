@@ -174,5 +174,6 @@ from stillhouse.cli import run as run  # noqa: E402
 from stillhouse.cli import runs as runs  # noqa: E402
 from stillhouse.cli import graph as graph  # noqa: E402
 from stillhouse.cli import test as test  # noqa: E402
+from stillhouse.cli import gateway as gateway  # noqa: E402
 from stillhouse.cli import harvest as harvest  # noqa: E402
 from stillhouse.cli import curves as curves  # noqa: E402

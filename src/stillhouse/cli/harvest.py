@@ -11,8 +11,8 @@ from stillhouse.cli.options import AsJson, Journal, command
 
 @command
 def harvest(
-    runs: Annotated[list[str], typer.Argument(help="run ids, a flow's name, or all")],
-    step: Annotated[str, typer.Option(help="the step whose calls are wanted")],
+    runs: Annotated[list[str], typer.Argument(help="run ids, a flow's name, all, or gateway:STEP")],
+    step: Annotated[str | None, typer.Option(help="the step whose calls are wanted; not with gateway:STEP")] = None,
     store: Journal = "stillhouse.db",
     to: Annotated[
         Path | None,
@@ -44,21 +44,39 @@ def harvest(
 ) -> None:
     """Make a data set of a step's traces: one row per input, with what the model answered, and where it comes from."""
     from stillhouse.commands.harvest import harvest as run
+    from stillhouse.commands.harvest_gateway import PREFIX, harvest_gateway
+    from stillhouse.errors import UserError
     from stillhouse.numbers import usd
 
-    done = run(
-        runs,
-        step=step,
-        store=store,
-        out=to,
-        app=in_app,
-        since=since,
-        redact=redact,
-        feedback=feedback,
-        exclude=exclude or (),
-        group_by=group_by,
-        every_call=every_call,
-    )
+    if any(name.startswith(PREFIX) for name in runs):
+        if len(runs) > 1 or step is not None or in_app is not None:
+            raise UserError(f"{' '.join(runs)}: {PREFIX}STEP stands alone, without --step and --app")
+        done = harvest_gateway(
+            runs[0].removeprefix(PREFIX),
+            store=store,
+            out=to,
+            since=since,
+            redact=redact,
+            feedback=feedback,
+            exclude=exclude or (),
+            group_by=group_by,
+        )
+    elif step is None:
+        raise UserError("no step is named; give --step NAME, or gateway:STEP in the place of the runs")
+    else:
+        done = run(
+            runs,
+            step=step,
+            store=store,
+            out=to,
+            app=in_app,
+            since=since,
+            redact=redact,
+            feedback=feedback,
+            exclude=exclude or (),
+            group_by=group_by,
+            every_call=every_call,
+        )
     made = done.harvest
     if as_json:
         emit_json(
@@ -82,7 +100,8 @@ def harvest(
         )
         return
     models = ", ".join(f"{name} ({n})" for name, n in done.models.items())
-    out.print(f"{len(made.examples)} rows of {made.n_calls} calls in {done.n_runs} runs: {done.out}", markup=False)
+    where = "through the gateway" if done.n_runs is None else f"in {done.n_runs} runs"
+    out.print(f"{len(made.examples)} rows of {made.n_calls} calls {where}: {done.out}", markup=False)
     versions = f"{done.n_versions} version{'' if done.n_versions == 1 else 's'} of the prompt"
     out.print(f"  answered by {models}, in {versions}, for {usd(done.cost_usd)}", markup=False)
     counts = {

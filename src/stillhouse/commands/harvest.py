@@ -7,11 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stillhouse.commands.step_task import STEPS, load_step, order_of, task_toml
+from stillhouse.data.copies import CopyRule
 from stillhouse.data.dataset import load_examples, write_examples
 from stillhouse.data.feedback import read_feedback
 from stillhouse.data.harvest import Harvest, Traced
@@ -39,7 +40,7 @@ class HarvestedFiles:
     task_file: Path | None
     no_task: str | None
     harvest: Harvest
-    n_runs: int
+    n_runs: int | None  # None: the calls went through the gateway, and belong to no run
     n_failed: int
     n_by_students: int
     models: Mapping[str, int]
@@ -87,23 +88,59 @@ def harvest(
     if not made.examples:
         reasons = ", ".join(f"{n}: {reason}" for reason, n in made.left_out.items())
         raise UserError(f"none of the {made.n_calls} calls of {step} can be used ({reasons}); give other runs")
-    written = None if task is None else task_toml(task, out.name, copies="traffic" if every_call else None)
-    task_file, no_task = _task_file(written, out)
-    write_examples(out, made.examples)
-    if written is not None and task_file is not None and not task_file.exists():
-        write_atomic(task_file, written)
     costs = [(call.facts or {}).get("cost_usd") for _, call in calls.rows]
-    return HarvestedFiles(
-        out=out,
-        task_file=task_file,
-        no_task=no_task,
-        harvest=made,
+    return write_harvest(
+        made,
+        out,
+        task,
+        no_task="the step's task is not known; give --app FILE.py:FLOW where it is a model step",
+        copies="traffic" if every_call else None,
         n_runs=calls.n_runs,
         n_failed=calls.n_failed,
         n_by_students=calls.n_by_students,
         models=Counter(str((call.facts or {}).get("model")) for _, call in calls.rows),
         n_versions=len({call.version for _, call in calls.rows}),
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+    )
+
+
+def write_harvest(
+    made: Harvest,
+    out: Path,
+    task: Task | None,
+    *,
+    no_task: str,
+    copies: CopyRule,
+    models: Mapping[str, int],
+    cost_usd: float | None,
+    n_runs: int | None = None,
+    n_calls: int | None = None,
+    n_failed: int = 0,
+    n_by_students: int = 0,
+    n_versions: int = 1,
+    left_out: Mapping[str, int] | None = None,
+) -> HarvestedFiles:
+    """Write rows and task. `no_task`: why there is no task file where `task` is None. `left_out`: calls by reason."""
+    written = None if task is None else task_toml(task, out.name, copies=copies)
+    task_file, why = _task_file(written, out, no_task)
+    write_examples(out, made.examples)
+    if written is not None and task_file is not None and not task_file.exists():
+        write_atomic(task_file, written)
+    return HarvestedFiles(
+        out=out,
+        task_file=task_file,
+        no_task=why,
+        harvest=replace(
+            made,
+            n_calls=made.n_calls if n_calls is None else n_calls,
+            left_out={**(left_out or {}), **made.left_out},
+        ),
+        n_runs=n_runs,
+        n_failed=n_failed,
+        n_by_students=n_by_students,
+        models=models,
+        n_versions=n_versions,
+        cost_usd=cost_usd,
     )
 
 
@@ -209,11 +246,11 @@ def _input(step: str, values: Mapping[str, Any], arguments: Sequence[str] | None
     return values if arguments is None else {name: values[name] for name in (*arguments, *values) if name in values}
 
 
-def _task_file(written: str | None, out: Path) -> tuple[Path | None, str | None]:
+def _task_file(written: str | None, out: Path, no_task: str) -> tuple[Path | None, str | None]:
     """Where the task's file is, or goes; or why there is none."""
     path = out.parent / "task.toml"
     if written is None:
-        return None, "the step's task is not known; give --app FILE.py:FLOW where it is a model step"
+        return None, no_task
     if path.exists() and path.read_text(encoding="utf-8") != written:
         return None, f"{path} is there already and says something else; it was left as it is"
     return path, None

@@ -38,7 +38,7 @@ def chosen_runs(journal: Journal, names: Sequence[str], since: str | None, store
             raise UserError(
                 f"{store} has no run and no flow {name!r}; `stillhouse runs` lists them, and `all` takes all"
             )
-    start = _time(since)
+    start = 0.0 if since is None else moment(since)
     named = {name for name in names if name in ids}
     whole = {name for name in names if name not in ids}
     return [
@@ -46,9 +46,8 @@ def chosen_runs(journal: Journal, names: Sequence[str], since: str | None, store
     ]
 
 
-def _time(since: str | None) -> float:
-    if since is None:
-        return 0.0
+def moment(since: str) -> float:
+    """A date or time as `--since` has it, in seconds since 1970. Raises UserError."""
     try:
         return datetime.fromisoformat(since).timestamp()
     except ValueError:
