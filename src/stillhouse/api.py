@@ -12,18 +12,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stillhouse.column_map import map_problem
 from stillhouse.commands.compare import ComparisonRun
 from stillhouse.commands.evaluate import Evaluated
 from stillhouse.commands.export import Exported
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.commands.label import LabelledFile
 from stillhouse.commands.verdict_run import VerdictRun
+from stillhouse.data.raw_rows import Reading
+from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
 from stillhouse.teacher.generation import Wanted
 
 TaskName = str | Path | Task
+Columns = Mapping[str, str | Sequence[str]]
 
 
 def label(
@@ -31,14 +35,22 @@ def label(
     session: Session = DEFAULT_SESSION,
     *,
     data: str | Path | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     out: str | Path | None = None,
     batch: bool = False,
     skip_bad: bool = False,
 ) -> LabelledFile:
-    """The teacher's answers to a task's rows, or to those of `data`, written to `out` (default: `teacher.jsonl`)."""
+    """The teacher's answers to a task's rows, or to those of `data`, written to `out` (default: `teacher.jsonl`).
+
+    `map`: field of a row -> column of `data`, or several of `input`. Of the task's own files `map` in `[data]` says it.
+    """
     from stillhouse.commands.label import label as run
 
-    return result_of(run(_task(task), session, data=_path(data), out=_path(out), batch=batch, skip_bad=skip_bad))
+    if data is None and (map or encoding):
+        raise UserError("map and encoding go with data; for the task's own files write them into [data]")
+    how = {"data": _path(data), "reading": _reading(map, encoding), "out": _path(out)}
+    return result_of(run(_task(task), session, **how, batch=batch, skip_bad=skip_bad))
 
 
 def generate(
@@ -116,18 +128,21 @@ def evaluate(
     session: Session = DEFAULT_SESSION,
     *,
     task: TaskName | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     out: str | Path | None = None,
     skip_bad: bool = False,
     anyway: bool = False,
 ) -> Evaluated:
-    """Any model (a name, or a student's or a run's folder) on any labelled rows.
+    """Any model (a name, or a student's or a run's folder) on any labelled rows, `map` as in `label`.
 
     Rows that a student learned from, or was chosen by, are refused with a UserError; `anyway` measures them as well.
     """
     from stillhouse.commands.evaluate import evaluate as run
 
     of = None if task is None else _task(task)
-    return run(str(model), Path(data), session, task=of, out=_path(out), skip_bad=skip_bad, anyway=anyway)
+    how = {"task": of, "out": _path(out), "reading": _reading(map, encoding)}
+    return run(str(model), Path(data), session, **how, skip_bad=skip_bad, anyway=anyway)
 
 
 def compare(
@@ -137,6 +152,8 @@ def compare(
     session: Session = DEFAULT_SESSION,
     *,
     task: TaskName | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     judge: str | None = None,
     judgements: str | Path | None = None,
     gate: bool = False,
@@ -145,7 +162,10 @@ def compare(
     runs: str | Path = "runs",
     skip_bad: bool = False,
 ) -> ComparisonRun:
-    """Two systems answer against answer: by a judge model, and by what people have chosen so far (`judgements`)."""
+    """Two systems answer against answer: by a judge model, and by what people have chosen so far (`judgements`).
+
+    `map`: as in `label`.
+    """
     from stillhouse.commands.compare import compare as run
 
     return run(
@@ -154,6 +174,7 @@ def compare(
         Path(data),
         session,
         task=None if task is None else _task(task),
+        reading=_reading(map, encoding),
         judge=judge,
         judgements=_path(judgements),
         gate=gate,
@@ -276,6 +297,16 @@ class Server:
 
 def _task(task: TaskName) -> Path | Task:
     return Path(task) if isinstance(task, str) else task
+
+
+def _reading(columns: Columns | None, encoding: str | None) -> Reading | None:
+    """How rows are read; None: as the task says."""
+    if columns is None and encoding is None:
+        return None
+    named = {field: of if isinstance(of, str) else tuple(of) for field, of in (columns or {}).items()}
+    if (problem := map_problem(named)) is not None:
+        raise UserError(f"map={columns}: {problem}")
+    return Reading(columns=named, encoding=encoding)
 
 
 def _path(path: str | Path | None) -> Path | None:
