@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,13 @@ def test_the_page_loads_nothing_and_says_its_n(tmp_path):
     assert '<tr><th scope="row">rouge-l</th><td>35</td><td>5</td><td>14.3' in page
     for part in ("verbs-560", "verbs-328", "lengths-520", "nearest-520", "curve-520"):
         assert f"id='{part}-title'" in page
+
+
+def test_where_no_price_is_known_no_tile_says_so(tmp_path):
+    made = generated(tmp_path)
+    page = write_page(replace(made, report=replace(made.report, cost_usd=None)))[0].read_text()
+    assert 'class="figure">unknown' not in page
+    assert "What it cost is left out: no price is known for scripted:x:y." in page
 
 
 def test_without_a_parser_the_page_says_so_and_has_the_rest(tmp_path, monkeypatch):
