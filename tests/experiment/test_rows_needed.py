@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from dataclasses import replace
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
