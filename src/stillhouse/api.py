@@ -12,14 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stillhouse.column_map import map_problem
 from stillhouse.commands.compare import ComparisonRun
 from stillhouse.commands.evaluate import Evaluated
 from stillhouse.commands.export import Exported
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.commands.label import LabelledFile
+from stillhouse.commands.reading import Columns, reading_by
 from stillhouse.commands.verdict_run import VerdictRun
-from stillhouse.data.raw_rows import Reading
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.session import DEFAULT_SESSION, Session
@@ -27,7 +26,6 @@ from stillhouse.task import Task
 from stillhouse.teacher.generation import Wanted
 
 TaskName = str | Path | Task
-Columns = Mapping[str, str | Sequence[str]]
 
 
 def label(
@@ -49,7 +47,7 @@ def label(
 
     if data is None and (map or encoding):
         raise UserError("map and encoding go with data; for the task's own files write them into [data]")
-    how = {"data": _path(data), "reading": _reading(map, encoding), "out": _path(out)}
+    how = {"data": _path(data), "reading": reading_by(map, encoding), "out": _path(out)}
     return result_of(run(_task(task), session, **how, batch=batch, skip_bad=skip_bad))
 
 
@@ -141,7 +139,7 @@ def evaluate(
     from stillhouse.commands.evaluate import evaluate as run
 
     of = None if task is None else _task(task)
-    how = {"task": of, "out": _path(out), "reading": _reading(map, encoding)}
+    how = {"task": of, "out": _path(out), "reading": reading_by(map, encoding)}
     return run(str(model), Path(data), session, **how, skip_bad=skip_bad, anyway=anyway)
 
 
@@ -174,7 +172,7 @@ def compare(
         Path(data),
         session,
         task=None if task is None else _task(task),
-        reading=_reading(map, encoding),
+        reading=reading_by(map, encoding),
         judge=judge,
         judgements=_path(judgements),
         gate=gate,
@@ -297,16 +295,6 @@ class Server:
 
 def _task(task: TaskName) -> Path | Task:
     return Path(task) if isinstance(task, str) else task
-
-
-def _reading(columns: Columns | None, encoding: str | None) -> Reading | None:
-    """How rows are read; None: as the task says."""
-    if columns is None and encoding is None:
-        return None
-    named = {field: of if isinstance(of, str) else tuple(of) for field, of in (columns or {}).items()}
-    if (problem := map_problem(named)) is not None:
-        raise UserError(f"map={columns}: {problem}")
-    return Reading(columns=named, encoding=encoding)
 
 
 def _path(path: str | Path | None) -> Path | None:
