@@ -32,8 +32,8 @@ def likeliest(
     """The label or choice, and the probability that it is right."""
     most = max(logits)
     powers = [math.exp((logit - most) / about["temperature"]) for logit in logits]
-    pairs = zip(about["labels"] or choices, (power / sum(powers) for power in powers), strict=True)
-    return max(pairs, key=lambda pair: pair[1])
+    probabilities = [power / sum(powers) for power in powers]
+    return max(zip(about["labels"] or choices or (), probabilities, strict=True), key=lambda pair: pair[1])
 
 
 def question(about: Mapping[str, Any], input: Input, choices: Sequence[str] | None = None) -> str:
