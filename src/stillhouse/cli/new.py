@@ -66,7 +66,8 @@ def new(
     for path in written:
         out.print(f"wrote {path}{' (a copy)' if path is written[-1] else ''}")
     do = "look at the instruction in {}" if found.instruction_is_own else "put your prompt into {} as the instruction"
-    out.print(f"next: {do.format(written[0])}, then: {then}")
+    name_it = " and name your model in its [teacher]" if found.n_labelled else ""  # else the command names it
+    out.print(f"next: {do.format(written[0])}{name_it}, then: {then}")
 
 
 def may_ask() -> bool:
