@@ -47,8 +47,10 @@ def label(
 
     if data is None and (map or encoding):
         raise UserError("map and encoding go with data; for the task's own files write them into [data]")
-    how = {"data": _path(data), "reading": reading_by(map, encoding), "out": _path(out)}
-    return result_of(run(_task(task), session, **how, batch=batch, skip_bad=skip_bad))
+    reading = reading_by(map, encoding)
+    return result_of(
+        run(_task(task), session, data=_path(data), reading=reading, out=_path(out), batch=batch, skip_bad=skip_bad)
+    )
 
 
 def generate(
@@ -139,8 +141,16 @@ def evaluate(
     from stillhouse.commands.evaluate import evaluate as run
 
     of = None if task is None else _task(task)
-    how = {"task": of, "out": _path(out), "reading": reading_by(map, encoding)}
-    return run(str(model), Path(data), session, **how, skip_bad=skip_bad, anyway=anyway)
+    return run(
+        str(model),
+        Path(data),
+        session,
+        task=of,
+        out=_path(out),
+        reading=reading_by(map, encoding),
+        skip_bad=skip_bad,
+        anyway=anyway,
+    )
 
 
 def compare(
