@@ -120,9 +120,8 @@ def infer(
     roles = _with_choices(roles, sample, names)
     if chats is not None:
         roles = replace(roles, why={**roles.why, **_chat_why(chats, roles.columns, columns or {})})
-    prompts = [
-        text_of(row[column]) for row in sample if (column := _one(roles.columns, "input")) is not None and column in row
-    ]
+    of_input = _one(roles.columns, "input")
+    prompts = [text_of(row[of_input]) for row in sample if of_input in row] if of_input is not None else []
     how = {
         "encoding": encoding,
         "delimiter": delimiter,
