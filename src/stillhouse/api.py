@@ -17,7 +17,9 @@ from stillhouse.commands.evaluate import Evaluated
 from stillhouse.commands.export import Exported
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.commands.label import LabelledFile
+from stillhouse.commands.reading import Columns, reading_by
 from stillhouse.commands.verdict_run import VerdictRun
+from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
@@ -31,14 +33,24 @@ def label(
     session: Session = DEFAULT_SESSION,
     *,
     data: str | Path | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     out: str | Path | None = None,
     batch: bool = False,
     skip_bad: bool = False,
 ) -> LabelledFile:
-    """The teacher's answers to a task's rows, or to those of `data`, written to `out` (default: `teacher.jsonl`)."""
+    """The teacher's answers to a task's rows, or to those of `data`, written to `out` (default: `teacher.jsonl`).
+
+    `map`: field of a row -> column of `data`, or several of `input`. Of the task's own files `map` in `[data]` says it.
+    """
     from stillhouse.commands.label import label as run
 
-    return result_of(run(_task(task), session, data=_path(data), out=_path(out), batch=batch, skip_bad=skip_bad))
+    if data is None and (map or encoding):
+        raise UserError("map and encoding go with data; for the task's own files write them into [data]")
+    reading = reading_by(map, encoding)
+    return result_of(
+        run(_task(task), session, data=_path(data), reading=reading, out=_path(out), batch=batch, skip_bad=skip_bad)
+    )
 
 
 def generate(
@@ -116,18 +128,29 @@ def evaluate(
     session: Session = DEFAULT_SESSION,
     *,
     task: TaskName | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     out: str | Path | None = None,
     skip_bad: bool = False,
     anyway: bool = False,
 ) -> Evaluated:
-    """Any model (a name, or a student's or a run's folder) on any labelled rows.
+    """Any model (a name, or a student's or a run's folder) on any labelled rows, `map` as in `label`.
 
     Rows that a student learned from, or was chosen by, are refused with a UserError; `anyway` measures them as well.
     """
     from stillhouse.commands.evaluate import evaluate as run
 
     of = None if task is None else _task(task)
-    return run(str(model), Path(data), session, task=of, out=_path(out), skip_bad=skip_bad, anyway=anyway)
+    return run(
+        str(model),
+        Path(data),
+        session,
+        task=of,
+        out=_path(out),
+        reading=reading_by(map, encoding),
+        skip_bad=skip_bad,
+        anyway=anyway,
+    )
 
 
 def compare(
@@ -137,6 +160,8 @@ def compare(
     session: Session = DEFAULT_SESSION,
     *,
     task: TaskName | None = None,
+    map: Columns | None = None,
+    encoding: str | None = None,
     judge: str | None = None,
     judgements: str | Path | None = None,
     gate: bool = False,
@@ -145,7 +170,10 @@ def compare(
     runs: str | Path = "runs",
     skip_bad: bool = False,
 ) -> ComparisonRun:
-    """Two systems answer against answer: by a judge model, and by what people have chosen so far (`judgements`)."""
+    """Two systems answer against answer: by a judge model, and by what people have chosen so far (`judgements`).
+
+    `map`: as in `label`.
+    """
     from stillhouse.commands.compare import compare as run
 
     return run(
@@ -154,6 +182,7 @@ def compare(
         Path(data),
         session,
         task=None if task is None else _task(task),
+        reading=reading_by(map, encoding),
         judge=judge,
         judgements=_path(judgements),
         gate=gate,

@@ -13,6 +13,8 @@ FIELDS = ("id", "input", "label", "teacher_label", "teacher_rationale", "teacher
 MORE_FIELDS = ("time", "rationale")  # that Stillhouse reads where a row has them
 _SEVERAL = ("input", "choices")
 
+SLOT = "{input}"  # where the input stands in a `template`
+
 ColumnMap = Mapping[str, str | tuple[str, ...]]
 
 
@@ -53,6 +55,12 @@ def map_problem(columns: ColumnMap) -> str | None:
     if columns.get("input") == "":
         return "a row needs an input; name its column"
     return None
+
+
+def template_problem(template: str) -> str | None:
+    """What is wrong with a template, as half a sentence; None: nothing."""
+    n = template.count(SLOT)
+    return None if n == 1 else f"must hold {SLOT} once, where the input stands; it holds it {n} times"
 
 
 def columns_named(columns: ColumnMap) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stillhouse.addresses import holds_secrets
-from stillhouse.column_map import ColumnMap, map_problem
+from stillhouse.column_map import ColumnMap, map_problem, template_problem
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -46,6 +46,8 @@ class DataSettings(Section):
     # Field of a row -> the file's column, or several for `input` and `choices`; "": no column. For files whose names
     # are not ours: {input = "text", label = "category"}.
     map: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    # What stands around each input, where a file holds whole prompts: "Sort this post.\n\n{input}\nGroup:".
+    template: str | None = None
     encoding: str | None = None  # of the text files, where their bytes do not tell it, such as "cp1252"
     # What parts the cells of .csv and .tsv files. None: read off their first lines.
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
@@ -56,6 +58,13 @@ class DataSettings(Section):
         if (problem := map_problem(columns)) is not None:
             raise ValueError(problem)
         return columns
+
+    @field_validator("template")
+    @classmethod
+    def _with_its_slot(cls, template: str | None) -> str | None:
+        if template is not None and (problem := template_problem(template)) is not None:
+            raise ValueError(problem)
+        return template
 
     @model_validator(mode="after")
     def _shares(self) -> "DataSettings":

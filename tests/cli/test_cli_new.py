@@ -45,7 +45,7 @@ def test_what_was_inferred_is_shown_with_five_rows_and_written_after_a_yes(rows,
         "wrote parcels/task.toml\n"
         "wrote parcels/app.py\n"
         "wrote parcels/rows.csv (a copy)\n"
-        "next: put your prompt into parcels/task.toml as the instruction, then: stillhouse distill parcels\n"
+        "next: put your prompt into parcels/task.toml as the instruction and name your model in its [teacher], then: stillhouse distill parcels\n"
     )
     assert (done.code, (rows / "parcels" / "rows.csv").read_text()) == (0, CSV)
     (rows / "rows.csv").unlink()

@@ -1,5 +1,6 @@
 """`stillhouse run --inputs`: a durable run per row, resumed as a whole by the same command; and --input from a file."""
 
+import contextlib
 import io
 import json
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 
 from stillhouse.commands import run_rows as batch
+from stillhouse.errors import UserError
+from stillhouse.openers import OPENERS
 
 APP = """
 from pathlib import Path
@@ -59,6 +62,22 @@ async def two(items: list[int]) -> list[int]:
 @flow
 async def none(items: list[int]) -> list[int]:
     return await flow.map(None, items)
+"""
+
+
+ROUTE = """
+from typing import Literal
+from stillhouse import flow, step
+
+
+@step
+async def route(question: str) -> Literal["a", "b"]:
+    \"\"\"Which?\"\"\"
+
+
+@flow
+async def main(question: str) -> str:
+    return await route(question)
 """
 
 
@@ -191,6 +210,22 @@ def test_what_does_not_fit_is_one_sentence_before_anything_runs(project, stillho
     assert found.code == 2 and len(found.err.strip().splitlines()) == 1, found.err
     assert all(part in found.err for part in says), found.err
     assert not (project / "ran").exists()
+
+
+def test_a_model_that_cannot_be_opened_is_said_once_and_not_of_every_row(project, stillhouse, monkeypatch):
+    (project / "rows.csv").write_text("question\na\nb\n")
+    (project / "app.py").write_text(ROUTE)
+
+    @contextlib.asynccontextmanager
+    async def refused(name, **_):
+        raise UserError("runs/nowhere: no student of this run passed its gate")
+        yield
+
+    monkeypatch.setitem(OPENERS, "student", refused)
+    command = ("run", "app.py:main", "--inputs", "rows.csv", "--out", "o.jsonl")
+    ran = stillhouse(*command, "--model", "route=student:nowhere")
+    assert (ran.code, ran.out) == (2, "") and ran.err.count("nowhere") == 1 and "Traceback" not in ran.err
+    assert [row["status"] for row in results(project / "o.jsonl")] == ["left", "left"]
 
 
 def test_broken_rows_are_left_out_and_counted(project, stillhouse):

@@ -89,6 +89,11 @@ def test_rejected_replies_that_are_kept_are_said_to_be_read_again(tmp_path, stil
     said = stillhouse("label", tmp_path)
     assert "the replies to 3 rejected rows are kept: run again, this reads them and asks nobody" in said.out
     assert "asks 1 of" not in said.out
+    assert said.out.endswith(f"next: stillhouse distill {tmp_path}\n")
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write("{torn\n")
+    again = stillhouse("label", tmp_path, "--skip-bad", "--store", tmp_path / "other.db")
+    assert again.out.endswith(f"next: stillhouse distill {tmp_path} --store {tmp_path / 'other.db'} --skip-bad\n")
 
 
 @pytest.mark.slow  # a run of distill
@@ -133,9 +138,16 @@ def test_runs_lists_what_advise_and_distill_found(tmp_path, monkeypatch, stillho
     shown = stillhouse("runs")
     assert shown.code == 0
     assert re.search(r"mood-distill-1\s+distill\s+✓ done\s+\d+ s\s+train on your labels: linear", shown.out)
-    assert re.search(r"mood-advise-1\s+advise\s+… stopped", shown.out)
+    assert re.search(r"mood-advise-1\s+advise\s+✗ killed\s+\d+ s\s+its process is dead; the same", shown.out)
     found = {run["run"]: run for run in stillhouse("runs", "--json").json}
-    assert found["mood-distill-1"]["verdict"] == "finetune" and found["mood-advise-1"]["status"] == "stopped"
+    assert found["mood-distill-1"]["verdict"] == "finetune" and found["mood-advise-1"]["status"] == "killed"
+
+
+def test_a_verdict_that_names_its_arm_is_not_said_twice(tmp_path, monkeypatch, stillhouse):
+    monkeypatch.chdir(tmp_path)
+    with Run.create(tmp_path / "runs", "mood-distill", "distill", {}) as run:
+        run.save(verdict="cascade", chosen="cascade")
+    assert re.search(r"✓ done\s+\d+ s\s+cascade\s*\n", stillhouse("runs").out)
 
 
 def test_a_self_hosted_models_own_price_goes_before_the_tables():

@@ -1,5 +1,6 @@
 """`stillhouse export`: a run's student and its card, proven or said to be unproven."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -116,7 +117,10 @@ def test_what_cannot_be_is_one_sentence(made, tmp_path, stillhouse, arguments, s
 def test_the_pages_lines_are_those_of_the_readme_and_no_more_than_twenty():
     [lines] = blocks(PAGE, "python")
     assert lines == loading_code("linear", "onnx")
-    assert sum(bool(line.strip()) for line in lines.splitlines()) <= 20
+    forms = [("linear", "onnx"), *itertools.product(("encoder", "generative"), ("onnx", "hf"))]
+    for family, form in forms:
+        written = loading_code(family, form).splitlines()
+        assert sum(bool(line.strip()) for line in written) <= 20 and max(map(len, written)) <= 120
     assert "stillhouse" in ASKS and "stillhouse" not in lines
 
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from mood_task import MOOD
+from stillhouse.api import evaluate, label
 from stillhouse.commands.compare import compare
 from stillhouse.commands.distill import distill
-from stillhouse.commands.evaluate import evaluate
+from stillhouse.errors import UserError
 from stillhouse.session import Session
 
 SCRIPT = """
@@ -47,3 +48,19 @@ async def test_compare_says_what_no_pair_needs_to_be_asked_for(folder):
     answers.write_text("".join(json.dumps({"id": row["id"], "answer": row["label"]}) + "\n" for row in rows))
     done = compare(str(answers), str(answers), folder / "rows.jsonl", runs=folder / "runs")
     assert done.win_rates is not None and done.win_rates.n_same == 120
+
+
+async def test_rows_with_other_names_are_read_by_a_map(folder):
+    rows = "day,mood\nsunny one,good\nawful one,bad\n"
+    (folder / "days.csv").write_text(rows)
+    columns = {"input": "day", "label": "mood"}
+    made = label(
+        folder, Session(store=folder / "kept.db"), data=folder / "days.csv", map=columns, out=folder / "l.jsonl"
+    )
+    assert made.report.labelled == 2
+    measured = evaluate("scripted:loop_script:teacher", folder / "days.csv", task=folder, map=columns)
+    assert measured.summary.score.value == 1.0
+    with pytest.raises(UserError, match="map and encoding go with data"):
+        label(folder, map=columns)
+    with pytest.raises(UserError, match="'lable' is no field of a row; did you mean 'label'"):
+        evaluate("scripted:loop_script:teacher", folder / "days.csv", task=folder, map={**columns, "lable": "mood"})

@@ -1,6 +1,6 @@
 """Copies among the rows that are measured on: left out or linked, counted, said."""
 
-from stillhouse.data.copies import distinct
+from stillhouse.data.copies import distinct, repeats_in_words
 from stillhouse.records import Example
 
 
@@ -31,3 +31,13 @@ def test_choices_make_a_row_another_and_distinct_rows_are_as_they_were():
     ]
     found = distinct(rows)
     assert (found.rows, found.n_dropped, found.said_of("test")) == (rows, 0, [])
+
+
+def test_a_row_whose_copy_is_in_another_part_is_not_said_to_repeat_none():
+    """It said "0 of 392 rows repeat the input of another", and went on that this made a difference."""
+    rows = [Example(f"r{i}", f"text {i}", "a") for i in range(4)]
+    told = "1 of 4 test rows has the input of a row in another part of the file"
+    assert repeats_in_words(rows, rows[:3], "test") == told
+    twins = [*rows, Example("r5", "text 1", "a")]
+    told = "1 of 5 test rows repeat the input of another, the most frequent one 2 times"
+    assert repeats_in_words(twins, rows, "test") == told

@@ -64,6 +64,11 @@ CASES = {
         {"input": "message", "label": "topic", "group": "customer", "time": "created_at", "id": "ticket_id"},
         "choice",
     ),
+    "a ticket's number beside its text": (
+        {"ticket": IDS, "text": T, "category": cycle("a", "b")},
+        {"input": "text", "label": "category", "id": "ticket"},
+        "choice",
+    ),
     "numbers as labels": ({"review": T, "label": cycle("0", "1")}, {"input": "review", "label": "label"}, "choice"),
     "title and body": (
         {"title": texts(60, 3, 3), "body": T, "tag": cycle("a", "b")},

@@ -98,6 +98,34 @@ def test_an_encoding_that_cannot_be_told_is_asked_for_and_then_taken(tmp_path, c
         load_examples(path, task=task(encoding="latin-99"))
 
 
+MIXED = b"text,category\n" + "M\u00fcller \u00fc,a\n".encode("cp1252") + "Jos\u00e9,b\n".encode()
+
+
+def test_a_file_of_two_encodings_is_said_and_read_line_by_line(tmp_path):
+    path = csv_file(tmp_path, MIXED)
+    with pytest.raises(DatasetError, match='perhaps "utf-8,cp1252", line by line'):
+        load_examples(path, task=task())
+    note = "rows.csv is read as cp1252, but a line is valid UTF-8, as line 3, which then reads 'Jos\u00c3\u00a9,b'; "
+    assert (
+        note + 'if it is a file of both, say "utf-8,cp1252"' in load_examples(path, task=task(encoding="cp1252")).notes
+    )
+    assert labelled(path, encoding="utf-8, cp1252") == [("M\u00fcller \u00fc", "a"), ("Jos\u00e9", "b")]
+    for encoding, why in (("utf-8,utf-16", "utf-16 ends its lines in other bytes"), ("utf-8,x", "'x' is no encoding")):
+        with pytest.raises(DatasetError, match=why):
+            load_examples(path, task=task(encoding=encoding))
+    quoted = 'text,category\n"a\u00e4\r\nb\rc",x\n'  # line ends of all kinds within a cell
+    assert labelled(csv_file(tmp_path, quoted, encoding="cp1252"), encoding="utf-8,cp1252") == [
+        ("a\u00e4\r\nb\rc", "x")
+    ]
+
+
+def test_bytes_that_are_no_text_spoil_a_row_only_where_its_cell_is_used(tmp_path):
+    path = csv_file(tmp_path, b"text,category,note\nhello,a,\x81\n" + "d\u00e9j\u00e0 vu,b,\u00e9\n".encode("cp1252"))
+    assert labelled(path, encoding="cp1252") == [("hello", "a"), ("d\u00e9j\u00e0 vu", "b")]
+    with pytest.raises(DatasetError, match=r"rows\.csv:2: column 'note' holds bytes that are not text"):
+        labelled(path, {"input": ["text", "note"], "label": "category"}, encoding="cp1252")
+
+
 def test_a_few_bytes_that_are_no_utf8_spoil_their_rows_alone(tmp_path):
     text = "text,category\nschön,a\nsehr schön,b\n".encode() + b"caf\xe9,a\n" + "süß,a\n".encode()
     path = csv_file(tmp_path, text)

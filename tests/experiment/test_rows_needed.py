@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,7 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse, monkeypa
     plan = rows_plan(tmp_path)
     assert plan.needed == 1715 and plan.fewest == 160 and plan.needed_per_class > plan.needed
     assert sum(plan.per_class.values()) == plan.n_test
+    assert "(how many there are is not known yet)" in replace(plan, per_class={}).lines[1]  # no row has gold
     for command in ("label", "advise", "distill"):
         found = stillhouse(command, tmp_path)
         assert found.code == 2  # there is no such recording: nothing was asked

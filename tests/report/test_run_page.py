@@ -42,8 +42,17 @@ def test_a_run_whose_process_died_shows_the_call_it_died_in():
 
 
 def test_an_unknown_price_is_unknown_and_no_model_is_no_cost():
-    assert "a price is not known" in page_of("failed")
+    assert "What it cost is left out: a price is not known." in page_of("failed")
     assert "no model was asked" in page_of("waiting")
+
+
+def test_no_tile_says_unknown():
+    for known in ({}, {"cost_usd": 0.1}, {"input_tokens": 3, "output_tokens": 1}):
+        rows = [trace_samples.row("a", 0, 1, kind="model", **{**trace_samples.asked(None, None, None), **known})]
+        page = render_run(trace_samples.trace(trace_samples.run(), rows))
+        assert not re.search(r'class="figure">\s*unknown', page)
+        assert ("What it cost is left out" in page) == ("cost_usd" not in known)
+        assert ("Its tokens are left out: an endpoint did not count them" in page) == ("input_tokens" not in known)
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -202,3 +202,11 @@ async def test_in_a_browser_nothing_is_logged_and_nothing_overflows(tmp_path):
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
                 assert await page.evaluate(OVERLAPS) == [], (name, width)
         assert page.problems == []
+
+
+@pytest.mark.parametrize("latency_s", [None, 0.4])
+def test_without_a_price_no_tile_says_unknown(latency_s):
+    whole = replace(part("main", "whole", 3, ()), cost_usd_per_1000=None, latency_p50_s=latency_s)
+    page = render_test(replace(full(), parts=(whole,)))
+    assert 'class="figure">unknown' not in page and "cost per 1,000</dt>" not in page
+    assert ("time an answer takes" in page) == (latency_s is not None)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,10 @@ def test_without_a_parser_the_page_says_so_and_has_the_rest(tmp_path, monkeypatc
         raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
 
     monkeypatch.setattr("stillhouse.commands.diversity.open_parser", lambda _: absent())
-    page = write_page(generated(tmp_path))[0].read_text()
+    made = generated(tmp_path)
+    page = write_page(replace(made, report=replace(made.report, cost_usd=None)))[0].read_text()
+    assert 'class="figure">unknown' not in page
+    assert "What it cost is left out: no price is known for scripted:x:y." in page
     assert "Not drawn: root verbs need a parser" in page
     assert "verbs-560" not in page
     assert "lengths-520" in page

@@ -1,5 +1,6 @@
 """`stillhouse label`."""
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,7 +108,9 @@ def label(
     if nothing:
         raise typer.Exit(1)  # the reasons are printed already
     if not as_json:
-        out.print(f"next: stillhouse distill {task}")
+        again = {"--data": data if names_a_step(task) else None, "--teacher": teacher, "--store": store}
+        options = [word for name, value in again.items() if value is not None for word in (name, str(value))]
+        out.print(f"next: stillhouse {shlex.join(['distill', str(task), *options, *['--skip-bad'] * skip_bad])}")
 
 
 def _print(done: "LabelledFile", batch: bool) -> None:
@@ -141,7 +144,9 @@ def _print(done: "LabelledFile", batch: bool) -> None:
     if report.n_unanswered:
         out.print(f"  run again, this asks {report.n_unanswered} of the rejected rows again: they have no answer")
     if n_replied:
-        out.print(f"  the replies to {n_replied} rejected rows are kept: run again, this reads them and asks nobody")
+        one = "the reply to the rejected row is kept: run again, this reads it"
+        many = f"the replies to {n_replied} rejected rows are kept: run again, this reads them"
+        out.print(f"  {one if n_replied == 1 else many} and asks nobody")
     for doubt, count in report.usage_doubts.items():
         out.print(f"  {count} answers with token counts that do not add up, priced by their dearest reading: {doubt}")
     if report.n_cost_unknown:

@@ -9,6 +9,7 @@ import typer
 
 from stillhouse.cli.console import emit_json, out
 from stillhouse.cli.options import AsJson, Columns, EncodingName, command
+from stillhouse.column_map import SLOT
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def new(
         return
     for path in written:
         out.print(f"wrote {path}{' (a copy)' if path is written[-1] else ''}")
-    out.print(f"next: put your prompt into {written[0]} as the instruction, then: {then}")
+    do = "look at the instruction in {}" if found.instruction_is_own else "put your prompt into {} as the instruction"
+    name_it = " and name your model in its [teacher]" if found.n_labelled else ""  # else the command names it
+    out.print(f"next: {do.format(written[0])}{name_it}, then: {then}")
 
 
 def may_ask() -> bool:
@@ -102,12 +105,17 @@ def _show(found: "Inference") -> None:
     for field, named in found.mapping.items():
         column = named if isinstance(named, str) else " + ".join(named)
         out.print(f"  {field:{width}} = {column or '(no column)'}: {found.why.get(field, '')}")
+    if found.template is not None:
+        before, _, behind = found.template.partition(SLOT)
+        around = [repr(_short(part.strip())) for part in (before, behind) if part.strip()]
+        out.print(f"  around each input, and taken off: {' and '.join(around)}")
     if found.unused:
         out.print(f"  not used: {_listed(found.unused, 8)}")
     if found.rows:
         out.print(f"output: {found.kind or 'cannot tell, for no label tells it'}{_classes(found)}")
         out.print(f"metric: {found.metric}")
-        out.print(f"instruction: {found.instruction}")
+        own = " (as the rows have it)" if found.instruction_is_own else ""
+        out.print(f"instruction{own}: {found.instruction}")
         out.print(f"the first {len(found.rows)} rows:" if len(found.rows) > 1 else "the row:")
     for row in found.rows:
         label = "(no label)" if row.label is None else _short(row.label)

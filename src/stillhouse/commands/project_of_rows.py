@@ -51,7 +51,8 @@ def new_from_rows(folder: Path, found: Inference) -> list[Path]:
 def task_toml(task: str, train: str, found: Inference) -> str:
     """The task file, with the keys that a user changes first."""
     what = "choice | text | json" if found.kind else "no label tells: choice (with labels = [...]) | text | json"
-    lines = ["# Inferred from the rows. The instruction is a first one: put your own prompt in its place."]
+    first = "is what the rows hold" if found.instruction_is_own else "is a first one: put your own prompt in its place"
+    lines = [f"# Inferred from the rows. The instruction {first}."]
     lines += ["", "[task]", f"name = {_toml(task)}", f"instruction = {_toml(found.instruction)}"]
     lines += [f"output = {_toml(found.output)}  # {what}"]
     if found.labels:
@@ -60,6 +61,8 @@ def task_toml(task: str, train: str, found: Inference) -> str:
     lines.append(f"train = {_toml(train)}  # other parts are split off, unless you name files for them")
     if (columns := shown_map(found)) != "{}":
         lines.append(f"map = {columns}  # field of a row = the file's column")
+    if found.template is not None:
+        lines.append(f"template = {_toml(found.template)}  # what stands around each input, and is taken off")
     for key, value in (("encoding", found.encoding), ("delimiter", found.delimiter)):
         lines += [] if value is None else [f"{key} = {_toml(value)}"]
     lines += [

@@ -21,6 +21,7 @@ from pydantic_core import to_jsonable_python
 
 from stillhouse.commands.flow_rows import FlowRow, flow_rows
 from stillhouse.errors import (
+    ArtifactError,
     BudgetError,
     ExistsError,
     KeyMissingError,
@@ -51,7 +52,7 @@ RETRIES = 2  # how often a row that failed is tried again, after all others had 
 PAUSE_S = 1.0  # before the failed rows are tried again; twice that before the next time
 Status = Literal["done", "failed", "waiting", "cancelled", "left"]  # left: the work was stopped before it ended
 # What is wrong for every row alike: no row would do better.
-_FOR_ALL = (StorageError, KeyMissingError, MissingExtraError, ModelNameError, PriceUnknownError)
+_FOR_ALL = (ArtifactError, StorageError, KeyMissingError, MissingExtraError, ModelNameError, PriceUnknownError)
 _OWN_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")  # what differs between errors of one kind
 
 

@@ -45,7 +45,10 @@ def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tup
 
 @dataclass(frozen=True)
 class CommandRun:
-    """A run of `advise`, `distill` or another command that has a folder. `status`: done, failed, running or stopped."""
+    """A run of `advise`, `distill` or another command that has a folder.
+
+    `status`: done, failed, running, stopped (it was asked to end, and did) or killed, as a flow's run is.
+    """
 
     folder: Path
     command: str
@@ -72,7 +75,7 @@ def list_command_runs(folder: Path) -> list[CommandRun]:
 def _command_run(folder: Path, manifest: Mapping[str, Any]) -> CommandRun:
     status = str(manifest.get("status", ""))
     if status == "running" and not is_held(folder / ".lock"):
-        status = "stopped"
+        status = "killed"
     text = manifest.get("created")
     try:
         created = None if text is None else float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))

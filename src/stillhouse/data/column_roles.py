@@ -38,6 +38,7 @@ _INPUT = _words(
     """
 )
 _ID = _words("id uuid guid key index no nr number #")
+_NUMBERED = _words("ticket case order reference ref message post document article review")  # things that have numbers
 _GROUP = _words(
     """
     group customer client user account author sender conversation thread session patient company organisation
@@ -151,9 +152,17 @@ def _time(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
 def _id(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
     for fact in facts:
         last = re.split(r"[^a-z#]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fact.name).casefold().strip(" _-."))[-1]
-        if fact.is_unique and fact.mean_words == 1 and fact.longest <= 64 and (last in _ID or fact.name == "column1"):
+        if _may_be_id(fact) and (last in _ID or fact.name == "column1"):
             return fact, "a different value in every row"
+    texts = any(fact.is_text for fact in facts)
+    for fact in facts:
+        if texts and _may_be_id(fact) and fact.name.casefold() in _NUMBERED:
+            return fact, "a different word in every row, beside texts"
     return None, ""
+
+
+def _may_be_id(fact: ColumnFacts) -> bool:
+    return fact.is_unique and fact.mean_words == 1 and fact.longest <= 64
 
 
 def _group(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:

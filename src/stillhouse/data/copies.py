@@ -47,12 +47,20 @@ def readings(
     return tuple(different) if len(different) > 1 else ()
 
 
-def repeats_in_words(rows: Sequence[Example], part: str) -> str:
-    """How many rows repeat the input of an earlier one, and how often the most frequent input comes."""
+def repeats_in_words(rows: Sequence[Example], once: Sequence[Example], part: str) -> str:
+    """How many rows repeat the input of an earlier one, and how often the most frequent input comes.
+
+    Where none does, the rows that are not `once` among the part's: what they repeat is in another part.
+    """
     counts = Counter(map(_asked, rows))
     most = max(counts.values(), default=0)
+    if most <= 1:
+        held = {row.id for row in once}
+        n_apart = sum(row.id not in held for row in rows)
+        have = "has" if n_apart == 1 else "have"
+        return f"{n_apart or 'some'} of {len(rows)} {part} rows {have} the input of a row in another part of the file"
     repeats = f"{len(rows) - len(counts)} of {len(rows)} {part} rows repeat the input of another"
-    return f"{repeats}, the most frequent one {most} times" if most > 1 else repeats
+    return f"{repeats}, the most frequent one {most} times"
 
 
 def _asked(row: Example) -> tuple[str, tuple[str, ...] | None]:

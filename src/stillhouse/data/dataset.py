@@ -52,7 +52,8 @@ def reading_of(task: Task | None) -> Reading:
     """How a task's files are read."""
     if task is None:
         return AS_IT_IS
-    return Reading(columns=task.data.map, encoding=task.data.encoding, delimiter=task.data.delimiter)
+    data = task.data
+    return Reading(columns=data.map, template=data.template, encoding=data.encoding, delimiter=data.delimiter)
 
 
 def load_examples(

@@ -18,12 +18,15 @@ from typing import Any
 from stillhouse.data.bad_rows import BadRow, CutOff
 from stillhouse.data.encodings import DAMAGE, encoding_of, open_bytes, open_text, reason_of
 from stillhouse.data.table_heads import SAMPLE, find_head
+from stillhouse.data.workbook import NoValue
 from stillhouse.errors import DatasetError
 
+Cell = str | NoValue
 _MOST_CHARACTERS = 1 << 24  # of one row: beyond that a quote was not closed
 _SAMPLE_CHARACTERS = 1 << 18
 csv.field_size_limit(max(csv.field_size_limit(), 2 * _MOST_CHARACTERS))  # of the process: cells longer than 128 KiB
 
+_DAMAGED = NoValue("holds bytes that are not text in this file's encoding")
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SINGLE = "\x1f"  # a separator that no text holds, for a file of one column
 _HINT = re.compile(r'\s*"?sep=(.)"?\s*')  # Excel's first line
@@ -132,7 +135,7 @@ def sniff(sample: list[str], *, tabs_first: bool = False) -> Form:
 
 def delimited_rows(
     path: Path, wanted: Collection[str], encoding: str | None, delimiter: str | None, note: Callable[[str], None]
-) -> tuple[tuple[str, ...], Iterator[tuple[int, "Mapping[str, str] | BadRow"]]]:
+) -> tuple[tuple[str, ...], Iterator[tuple[int, "Mapping[str, Cell] | BadRow"]]]:
     """(the columns, the rows with their lines: the cells that are not empty by column, or why there are none).
 
     `wanted`: names that a head is known by. `note` is told what was read off the file. Raises DatasetError.
@@ -162,7 +165,7 @@ def delimited_rows(
         note(f"{path.name}: {sentence}")
     above = first[head.place - 1].last if head.place else int(hint is not None)  # lines before the rows
 
-    def rows() -> Iterator[tuple[int, Mapping[str, str] | BadRow]]:
+    def rows() -> Iterator[tuple[int, Mapping[str, Cell] | BadRow]]:
         line = above
         with open_text(path, found) as text:
             try:
@@ -189,7 +192,7 @@ def _first_lines(path: Path, file: Iterable[str]) -> list[str]:
     return lines
 
 
-def _row(record: Record, names: tuple[str, ...]) -> Mapping[str, str] | BadRow:
+def _row(record: Record, names: tuple[str, ...]) -> Mapping[str, Cell] | BadRow:
     cells = record.cells
     if isinstance(cells, BadRow):
         return cells
@@ -199,10 +202,9 @@ def _row(record: Record, names: tuple[str, ...]) -> Mapping[str, str] | BadRow:
         return BadRow(f"has {len(cells)} cell{s} where the head has {len(names)}{span}")
     if cells[0].strip()[:200] == names[0][:200] and tuple(" ".join(cell.split()) for cell in cells) == names:
         return BadRow("repeats the head")
-    for name, cell in zip(names, cells, strict=False):
-        if DAMAGE in cell:
-            return BadRow(f"column {name!r} holds bytes that are not text in this file's encoding")
-    return {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
+    return {
+        name: _DAMAGED if DAMAGE in cell else cell for name, cell in zip(names, cells, strict=False) if cell.strip()
+    }
 
 
 def _refuse_workbook(path: Path) -> None:

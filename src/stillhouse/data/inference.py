@@ -15,11 +15,13 @@ from typing import Any, Literal
 
 from stillhouse.column_map import ColumnMap, columns_named
 from stillhouse.data.bad_rows import BadRow
+from stillhouse.data.chat_rows import ASSISTANT, BEFORE, SYSTEM, USER, chat_column, chat_map, without_lists
 from stillhouse.data.column_facts import MOST_CLASSES, ColumnFacts, facts_of, is_number, is_object, text_of
 from stillhouse.data.column_roles import Roles, choice_columns, choose_roles, is_called, may_be_group
 from stillhouse.data.dataset import read_rows
+from stillhouse.data.prompt_frame import frame_of, instruction_in
 from stillhouse.data.raw_rows import OpenedFile, Reading, open_file
-from stillhouse.data.workbook import sheet_of
+from stillhouse.data.workbook import NoValue, sheet_of
 from stillhouse.errors import DatasetError
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.labels import labels_problem
@@ -53,6 +55,7 @@ class Inference:
     output: Output
     labels: Mapping[str, int]
     instruction: str
+    instruction_is_own: bool  # the rows hold it: a system message, or what stands around every input
     metric: MetricName
     n_rows: int
     n_labelled: int
@@ -61,6 +64,7 @@ class Inference:
     n_contradicting: int  # of them, those with another label than the first
     encoding: str | None
     delimiter: str | None
+    template: str | None  # what stands around the input in its column
     unsure: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]  # what was read off the file: encoding, separator, sheet, head
@@ -97,6 +101,8 @@ def infer(
     notes: list[str] = []
     opened = open_file(path, Reading(columns=given, encoding=encoding, delimiter=delimiter), notes.append)
     sample, names, first_bad = _sample(opened)
+    if (chats := chat_column(names)) is not None:
+        given = _chat_given(chats, given, names)
     if not sample:
         why = (
             "add rows with an input and, where known, a label" if first_bad is None else f"the first is on {first_bad}"
@@ -112,11 +118,22 @@ def infer(
     else:
         roles = choose_roles(facts, given)
     roles = _with_choices(roles, sample, names)
-    how = {"encoding": encoding, "delimiter": delimiter, "columns": names, "notes": tuple(dict.fromkeys(notes))}
+    if chats is not None:
+        roles = replace(roles, why={**roles.why, **_chat_why(chats, roles.columns, columns or {})})
+    of_input = _one(roles.columns, "input")
+    prompts = [text_of(row[of_input]) for row in sample if of_input in row] if of_input is not None else []
+    how = {
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "columns": names,
+        "notes": tuple(dict.fromkeys(notes)),
+        "template": frame_of(prompts),
+    }
     if "input" not in roles.columns:
         return _without_rows(path, roles, how)
-    counted = _count(path, roles, encoding, delimiter)
-    return _found(path, roles, counted, facts, how)
+    counted = _count(path, roles, how)
+    found = _found(path, roles, counted, facts, how)
+    return found if chats is None else _of_chats(found, chats, sample)
 
 
 def _one(mapping: ColumnMap, field: str) -> str | None:
@@ -127,10 +144,48 @@ def _one(mapping: ColumnMap, field: str) -> str | None:
 def _sample(opened: OpenedFile) -> tuple[list[Mapping[str, Any]], tuple[str, ...], str | None]:
     """The first rows that can be read, the file's columns, and what is wrong with the first row that cannot."""
     first = list(itertools.islice(opened.rows, SAMPLE))
-    sample = [row for _, row in first if not isinstance(row, BadRow)]
+    sample = [without_lists(row) for _, row in first if not isinstance(row, BadRow)]
     first_bad = next((f"line {line}: {row}" for line, row in first if isinstance(row, BadRow)), None)
-    names = opened.columns or tuple(dict.fromkeys(name for row in sample for name in row))
+    held = dict.fromkeys(name for row in sample for name in row)
+    names = tuple(held) if opened.columns is None else opened.columns
+    if chat_column(names) is not None:
+        names = tuple(name for name in names if name in held)
     return sample, names, first_bad
+
+
+def _chat_given(chats: str, given: ColumnMap, names: Sequence[str]) -> ColumnMap:
+    """What a file of chats says itself: the last user message is the input, the assistant's answer the label."""
+    whole = chat_map(chats, given)
+    return {field: named for field, named in whole.items() if field in given or named in names}
+
+
+def _chat_why(chats: str, columns: ColumnMap, given: ColumnMap) -> dict[str, str]:
+    says = {f"{chats}{USER}": "the last user message", f"{chats}{ASSISTANT}": "the assistant's answer to it"}
+    return {
+        field: says[named]
+        for field, named in columns.items()
+        if isinstance(named, str) and named in says and field not in given
+    }
+
+
+def _of_chats(found: Inference, chats: str, sample: Sequence[Mapping[str, Any]]) -> Inference:
+    """The system message is the instruction that the app gives; turns before the last one are said."""
+    said = Counter(row[f"{chats}{SYSTEM}"] for row in sample if f"{chats}{SYSTEM}" in row)
+    warnings, system_column = list(found.warnings), f"{chats}{SYSTEM}"
+    found = replace(found, columns=tuple(name for name in found.columns if name != system_column))
+    if n_before := sum(f"{chats}{BEFORE}" in row for row in sample):
+        columns = f"--map input={chats}{BEFORE},{chats}{USER}"
+        warnings.append(f"in {_rows(n_before)}, turns come before the last user message, and are left out: {columns}")
+    if not said:
+        return replace(found, warnings=tuple(warnings))
+    system, n = said.most_common(1)[0]
+    if n < len(sample):
+        n_others = _rows(len(sample) - n, "has", "have")
+        others = f"{n_others} another system message than the commonest, or none"
+        warnings.append(f"{others}: that one is the instruction")
+    parts = (system, *([] if found.template is None else [instruction_in(found.template)]))
+    own = "\n".join(filter(None, parts))
+    return replace(found, instruction=own, instruction_is_own=True, warnings=tuple(warnings))
 
 
 def _with_choices(roles: Roles, sample: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Roles:
@@ -161,7 +216,7 @@ def _with_later_repeats(
         if isinstance(row, BadRow):
             continue
         for name, values in list(seen.items()):
-            key = hash(text_of(row[name])) if name in row else None
+            key = hash(text_of(row[name])) if name in row and not isinstance(row[name], NoValue) else None
             if key in values:
                 repeating.add(name)
                 del seen[name]
@@ -190,8 +245,8 @@ class _Counted:
     names_in_objects: tuple[str, ...] = ()
 
 
-def _count(path: Path, roles: Roles, encoding: str | None, delimiter: str | None) -> _Counted:
-    data = DataSettings(map=dict(roles.columns), encoding=encoding, delimiter=delimiter)
+def _count(path: Path, roles: Roles, how: Mapping[str, Any]) -> _Counted:
+    data = DataSettings(map=dict(roles.columns), **{name: how[name] for name in ("encoding", "delimiter", "template")})
     task = Task("inference", "none", "text", data=data)
     counted, labels, skipped, cut = _Counted(), Counter[str](), list[str](), list[str]()
     first_label: dict[int, int | None] = {}  # of each input, both by their hashes
@@ -275,7 +330,8 @@ def _found(
         kind=kind,
         output=output,
         labels=dict(labels.most_common()),
-        instruction=_instruction(kind, mapping, counted.names_in_objects),
+        instruction=_instruction(kind, mapping, counted.names_in_objects, how["template"]),
+        instruction_is_own=bool(how["template"] and instruction_in(how["template"])),
         metric=metric,
         n_rows=counted.n,
         n_labelled=counted.n_labelled,
@@ -299,6 +355,7 @@ def _without_rows(path: Path, roles: Roles, how: Mapping[str, Any]) -> Inference
         output="text",
         labels={},
         instruction="",
+        instruction_is_own=False,
         metric="exact_match",
         n_rows=0,
         n_labelled=0,
@@ -335,8 +392,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _instruction(kind: Kind | None, mapping: ColumnMap, names: Sequence[str]) -> str:
-    """A first one: the user's own prompt is better."""
+def _instruction(kind: Kind | None, mapping: ColumnMap, names: Sequence[str], template: str | None) -> str:
+    """The user's own, where the rows hold it; else a first one: the user's own prompt is better."""
+    if template is not None and (own := instruction_in(template)):
+        return own
     of, label = _noun(mapping.get("input", "input"), "text"), _noun(mapping.get("label", ""), "answer")
     if kind == "choice":
         return f"Choose the {label} {'to' if mapping.get('choices') else 'of'} the {of}."
@@ -352,6 +411,8 @@ def _noun(named: str | tuple[str, ...], otherwise: str) -> str:
     """A column's name in a sentence, where it is a word or two."""
     if isinstance(named, tuple):
         return " and ".join(_noun(name, name) for name in named[:4]) if len(named) <= 4 else otherwise
+    if named.endswith((USER, ASSISTANT)):
+        return otherwise
     words = re.sub(r"[\s_.-]+", " ", named).strip().lower()
     plain = 0 < len(words.split()) <= 3 and not re.fullmatch(r"column\d+", words) and words not in ("input", "output")
     return words if plain else otherwise
@@ -375,7 +436,7 @@ def _warnings(
     if not n_labelled:
         said.append("no row has a label: a teacher's answers will be learned, and what to answer is for you to say")
     elif n_labelled < n:
-        said.append(f"{_rows(n - n_labelled)} of {n:,} have no label")
+        said.append(f"{_rows(n - n_labelled)} of {n:,} {'has' if n - n_labelled == 1 else 'have'} no label")
     if n_labelled and kind is None:
         said.append(f"every label is {next(iter(counted.labels or ['']))!r}, so there is nothing to learn")
     if labels:
@@ -385,9 +446,11 @@ def _warnings(
     if metric == "rouge_l":
         said.append("answers are long texts: ROUGE-L is weak evidence; `stillhouse compare` has them judged")
     if counted.n_contradicting:
-        said.append(f"{_rows(counted.n_contradicting)} repeat an input with another label: no answer is right for both")
+        n_rows = _rows(counted.n_contradicting, "repeats", "repeat")
+        said.append(f"{n_rows} an input with another label: no answer is right for both")
     elif counted.n_repeated:
-        said.append(f'{_rows(counted.n_repeated)} repeat an input; say in [data] whether copies = "traffic" or "files"')
+        n_rows = _rows(counted.n_repeated, "repeats", "repeat")
+        said.append(f'{n_rows} an input; say in [data] whether copies = "traffic" or "files"')
     used = columns_named({field: mapping.get(field, "") for field in ("id", "group", "label")})
     for fact in facts:
         if fact.n_rounded and fact.name in used:
@@ -437,8 +500,9 @@ def _several_labels(counted: _Counted) -> str | None:
     return None
 
 
-def _rows(n: int) -> str:
-    return f"{n:,} row{'' if n == 1 else 's'}"
+def _rows(n: int, of_one: str = "", of_many: str = "") -> str:
+    """So many rows, and the verb that goes with them."""
+    return f"{n:,} row {of_one}".rstrip() if n == 1 else f"{n:,} rows {of_many}".rstrip()
 
 
 def _more(items: Sequence[object], shown: int) -> str:

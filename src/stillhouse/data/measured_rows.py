@@ -54,8 +54,8 @@ def measured_rows(
     said = [*drawn.said_of(part)]
     if ways:
         said.append(
-            f"{repeats_in_words(drawn.rows, part)}, and `copies` in [data] does not say whether that is traffic or a "
-            "mistake of the file: what passes has to pass with all rows counted "
+            f"{repeats_in_words(drawn.rows, once.rows, part)}, and `copies` in [data] does not say whether that is "
+            "traffic or a mistake of the file: what passes has to pass with all rows counted "
             f"(n = {len(drawn.rows)}) and with each input counted once (n = {len(once.rows)})"
         )
         if own.n_linked:

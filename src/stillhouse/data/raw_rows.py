@@ -7,16 +7,18 @@ another.
 import itertools
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.column_map import ColumnMap, columns_named, parse_map
 from stillhouse.data.bad_rows import BadRow, CutOff
+from stillhouse.data.chat_rows import chat_column, chat_map, columns_of_chats, unfolded, without_lists
 from stillhouse.data.columns import check_columns, is_in_our_form, mapped
 from stillhouse.data.delimited import delimited_rows
 from stillhouse.data.encodings import DAMAGE, Encoding, open_text, other_than_utf8, reason_of
+from stillhouse.data.prompt_frame import framed
 from stillhouse.data.workbook import ENDINGS, sheet_of, workbook_rows
 from stillhouse.errors import DatasetError
 from stillhouse.json_text import JsonError, NotJsonError, list_items, read_json
@@ -34,9 +36,10 @@ KINDS = ".jsonl, .jsonl.gz, .csv, .tsv, .xlsx, .parquet, .arrow or .json"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a file's rows are read, where its own names and bytes do not tell: `map`, `encoding`, `delimiter`."""
+    """How a file's rows are read, where its own names and bytes do not tell: `map`, `template`, and so on."""
 
     columns: ColumnMap = field(default_factory=dict)
+    template: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
 
@@ -71,19 +74,25 @@ def raw_rows(path: Path, reading: Reading = AS_IT_IS, note: Callable[[str], None
     """
     opened, columns = open_file(path, reading, note), reading.columns
     if opened.columns is None:
-        return _mapped_objects(path, opened.rows, columns) if columns else map(_alpaca_row, opened.rows)
+        return _rows_of_objects(path, opened.rows, reading)
+    if (chats := chat_column(opened.columns)) is not None and "input" not in opened.columns:
+        columns = chat_map(chats, columns)
     if not opened.columns or is_in_our_form(columns, opened.columns):  # no columns: it has no rows either
         columns = {}
     else:
         check_columns(path, columns, opened.columns)
     if not columns and not opened.is_texts:
-        return opened.rows
+        return _without_frames(opened.rows, reading.template)
     if opened.columns and not columns and "input" not in opened.columns:
         raise DatasetError(
             f"{path}: has no column `input`, and no map says which it is; give --map input=COLUMN,label=COLUMN, or "
             f"`map` in [data]; its columns are {', '.join(opened.columns)}"
         )
-    return ((line, _mapped(row, columns, is_table=opened.is_texts)) for line, row in opened.rows)
+    if not columns:
+        return _without_frames(
+            ((line, _mapped(row, columns, None, is_table=True)) for line, row in opened.rows), reading.template
+        )
+    return ((line, _mapped(row, columns, reading.template, is_table=opened.is_texts)) for line, row in opened.rows)
 
 
 def open_file(path: Path, reading: Reading, note: Callable[[str], None]) -> OpenedFile:
@@ -92,55 +101,96 @@ def open_file(path: Path, reading: Reading, note: Callable[[str], None]) -> Open
     name = file.name.lower()
     wanted = {*columns_named(reading.columns), "input"}
     if name.endswith(_JSONL):
-        return OpenedFile(None, jsonl_rows(file, reading.encoding, note))
+        return OpenedFile(None, _unfolded(jsonl_rows(file, reading.encoding, note)))
     if name.endswith(_DELIMITED):
         return OpenedFile(*delimited_rows(file, wanted, reading.encoding, reading.delimiter, note), is_texts=True)
     if name.endswith(ENDINGS):
         return OpenedFile(*workbook_rows(file, sheet, wanted, note), is_texts=True)
     if name.endswith((".parquet", ".arrow", ".feather")):
-        return OpenedFile(*_table_rows(file))
+        columns, rows = _table_rows(file)
+        return OpenedFile(columns_of_chats(columns), _unfolded(rows))
     if name.endswith(".json"):
-        return OpenedFile(None, _json_rows(file, reading.encoding, note))
+        return OpenedFile(None, _unfolded(_json_rows(file, reading.encoding, note)))
     if name.endswith((".xls", ".xlsb", ".ods", ".numbers")):
         raise DatasetError(f"{path}: {path.suffix} files are not read; save the sheet as .xlsx, or as CSV in UTF-8")
     raise DatasetError(f"{path}: unknown kind of file {path.suffix!r}; use {KINDS}")
 
 
-def _mapped(row: Row, columns: ColumnMap, *, is_table: bool) -> Row:
+def _unfolded(rows: Rows) -> Rows:
+    return ((line, row if isinstance(row, BadRow) else unfolded(row)) for line, row in rows)
+
+
+def _mapped(row: Row, columns: ColumnMap, template: str | None, *, is_table: bool) -> Row:
     if isinstance(row, BadRow):
         return row
     try:
-        read = mapped(row, columns, is_table=is_table)
-        return _answered_by_model(read) if columns.get("label") == "output" else read
+        fields = mapped(without_lists(row), columns, is_table=is_table)
     except BadRow as problem:
         return problem
+    if columns.get("label") == "output":
+        fields = _answered_by_model(fields)
+    if template is None or not isinstance(text := fields.get("input"), str):
+        return fields
+    if (inner := framed(text, template)) is None:
+        return BadRow("its input does not have around it what `template` in [data] says")
+    return {**fields, "input": inner}
 
 
-def _mapped_objects(path: Path, rows: Rows, columns: ColumnMap) -> Rows:
-    """JSON's rows name their fields one by one, so a column that no row has is known at the end.
+def _without_frames(rows: Rows, template: str | None) -> Rows:
+    """Rows in our own form, in some of which inputs are whole prompts."""
+    for line, row in rows:
+        if template is None or isinstance(row, BadRow) or not isinstance(text := row.get("input"), str):
+            yield line, row
+        else:
+            yield line, {**row, "input": framed(text, template) or text}
 
-    One that the input needs, and none of the first rows has, is refused at once.
-    """
+
+def _rows_of_objects(path: Path, rows: Rows, reading: Reading) -> Rows:
+    """The rows of JSON: chats and Alpaca's as well where no map says otherwise."""
     first = list(itertools.islice(rows, _PEEKED))
     present: dict[str, None] = {}
     for _, row in first:
         if not isinstance(row, BadRow):
             present |= dict.fromkeys(row)
+    columns, rows = reading.columns, itertools.chain(first, rows)
+    if (chats := chat_column(present)) is not None:
+        columns = chat_map(chats, columns)
+    if not columns:
+        return _without_frames(map(_alpaca_row, rows), reading.template)
+    return _mapped_objects(
+        path, rows, columns, present, reading.template, optional=() if chats is None else columns_of_chats([chats])
+    )
+
+
+def _mapped_objects(
+    path: Path,
+    rows: Rows,
+    columns: ColumnMap,
+    present: dict[str, None],
+    template: str | None,
+    optional: Collection[str],
+) -> Rows:
+    """JSON's rows name their fields one by one, so a column that no row has is known at the end.
+
+    One that the input needs, and none of the first rows has, is refused at once. `optional`: columns that no
+    row need have.
+    """
     if present and not is_in_our_form(columns, present):
         check_columns(path, {name: named for name, named in columns.items() if name == "input"}, list(present))
-    wanted, used = set(columns_named(columns)), False
-    for line, row in itertools.chain(first, rows):
+    wanted, used = {column for column in columns_named(columns) if column not in optional}, False
+    for line, row in rows:
         if isinstance(row, BadRow) or is_in_our_form(columns, row):
-            yield line, row
+            yield from _without_frames(iter([(line, row)]), template)
             continue
         used = True
         if wanted:
             wanted.difference_update(row)
             if len(present) < _PEEKED:
                 present |= dict.fromkeys(row)
-        yield line, _mapped(row, columns, is_table=False)
+        yield line, _mapped(row, columns, template, is_table=False)
     if used and wanted:
-        check_columns(path, columns, [column for column in present if column not in wanted])
+        missing = {field: named for field, named in columns.items() if wanted & set(columns_named({field: named}))}
+        check_columns(path, missing, [column for column in present if column not in wanted])
 
 
 _NO_TEXT = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8

@@ -83,7 +83,7 @@ class RowsPlan:
     @property
     def _classes(self) -> str:
         """The classes that have the fewest test rows."""
-        if self.per_class is None:
+        if not self.per_class:
             return "how many there are is not known yet"
         counts = sorted(self.per_class.items(), key=lambda pair: pair[1])
         few, pooled = [(label, count) for label, count in counts[:3]], self.pooled_below

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from stillhouse.errors import StillhouseError, UserError
+from stillhouse.errors import ModelNameError, StillhouseError, UserError
 from stillhouse.flow.allowance import RunBudget, active_allowance
 from stillhouse.flow.call import active_limits, current_call
 from stillhouse.flow.limits import price_given
@@ -164,7 +164,12 @@ class Models(AbstractAsyncContextManager["Models"]):
         if not isinstance(model, str):
             return model
         if model not in self._opened:
-            self._opened[model] = await self._stack.enter_async_context(self._opening(model))
+            try:
+                self._opened[model] = await self._stack.enter_async_context(self._opening(model))
+            except UserError as error:
+                if type(error) is not UserError:
+                    raise
+                raise ModelNameError(str(error)) from None  # a run whose verdict refuses its student, as one
         opened: Chat | Predictor = self._opened[model]
         return opened
 

@@ -30,6 +30,7 @@ _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "unfinished": ("…", "yellow"),
     "running": ("…", "cyan"),
     "killed": ("✗", "red"),
+    "stopped": ("-", "dim"),
     "queued": ("·", "dim"),
     "cancelled": ("-", "dim"),
 }
@@ -123,7 +124,7 @@ def command_runs_table(
     table.columns[0].min_width = max(len(each.folder.name) for each in listed)
     for each in listed:
         mark, style = _MARKS.get(each.status, ("…", "yellow"))
-        found = called(each.verdict) if each.chosen is None else f"{called(each.verdict)}: {each.chosen}"
+        found = _found(each)
         about = Text(each.error or found, style=style if each.error else "", no_wrap=True, overflow="ellipsis")
         cells = (NOTHING if each.created is None else age(now() - each.created), about)
         table.add_row(
@@ -132,6 +133,14 @@ def command_runs_table(
     if not n_older:
         return table
     return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
+
+
+def _found(run: OfCommand) -> str:
+    """What a command's run found: the verdict, and the arm where it does not say it already."""
+    if run.status == "killed":
+        return "its process is dead; the same command goes on with it"
+    verdict = called(run.verdict)
+    return verdict if run.chosen in (None, verdict) else f"{verdict}: {run.chosen}"
 
 
 def _about(listed: Listed) -> list[str]:

@@ -8,6 +8,7 @@ Nothing is pickled. Importing this package loads nothing heavy.
 """
 
 import importlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,11 +19,12 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.runs import file_sha256, write_atomic, write_json
 from stillhouse.student import load_student
 from stillhouse.student.artifact import Header, read_artifact, refuse_existing, whole_folder
+from stillhouse.student.export import reading
 from stillhouse.student.header import HEADER, Family
 
 FORMS = ("hf", "onnx")
 FORMAT = 1
-ABOUT, README = "about.json", "README.md"
+ABOUT, README, READING = "about.json", "README.md", "reading.py"
 _FORMS: Mapping[Family, tuple[str, ...]] = {
     "majority": (),
     "linear": ("onnx",),
@@ -60,6 +62,8 @@ def export_student(student: Path, form: str, out: Path, *, card: str, facts: Map
     opened = load_student(student)
     with whole_folder(out) as folder:
         about = writer(opened, header, student, folder)
+        if header.family != "linear":
+            shutil.copyfile(reading.__file__, folder / READING)
         told = {"format": FORMAT, **_told(student, header), **about, **facts}
         write_json(folder / ABOUT, {**told, "files": {path.name: _fingerprint(path) for path in _files(folder)}})
         write_atomic(folder / README, _readme(card, header.family, form, folder))
