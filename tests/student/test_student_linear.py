@@ -394,7 +394,7 @@ def test_the_strength_of_the_penalty_is_looked_for_from_the_middle_until_two_in_
 
         def fitted(c, best=best, asked=asked):
             asked.append(c)
-            return linear._Fitted((-abs(math.log(c / best)), 0.0), c, None, None, 1.0)
+            return linear.Fitted((-abs(math.log(c / best)), 0.0), c, None, None, 1.0)
 
         assert linear._best_on_the_way(fitted, grid).c == best and asked == tried
     assert linear._best_on_the_way(fitted, (7.0,)).c == 7.0

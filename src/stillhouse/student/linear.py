@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 from sklearn.linear_model import LogisticRegression
 
 from stillhouse.errors import ArtifactError
@@ -70,9 +70,9 @@ class LinearStudent:
         answerable = [example for example in inputs if self.labels is not None or example.choices]
         if not answerable:
             return [no_choices(example) for example in inputs]
-        rows = list(_rows(answerable, self.labels, self._lookup, self._partners))
+        rows = list(rows_of(answerable, self.labels, self._lookup, self._partners))
         matrix = weighted(rows, self._weights.idf)
-        logits = _scores(matrix, answerable, self.labels, self._by_feature, self._weights.intercept)
+        logits = scores_of(matrix, answerable, self.labels, self._by_feature, self._weights.intercept)
         probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
         scored = ((own, own_raw, None) for own, own_raw in zip(probabilities, raw, strict=True))
@@ -100,7 +100,7 @@ class _ToLearn:
             yield from _of_choices(words[:most_words], choices, None, self._lookup)
 
 
-def _rows(
+def rows_of(
     examples: Sequence[Example], labels: Sequence[str] | None, lookup: Lookup, partners: Partners
 ) -> Iterator[Row]:
     """The features of every row, or of every (input, choice) pair."""
@@ -118,8 +118,8 @@ def _of_choices(
         yield lookup.choice(choice, pairs)
 
 
-def _scores(
-    matrix: csr_matrix,
+def scores_of(
+    matrix: Any,
     examples: Sequence[Example],
     labels: Sequence[str] | None,
     by_feature: Floats,
@@ -142,42 +142,44 @@ def train(job: TrainJob) -> Trained:
     Of equals: the one under which their labels are likeliest.
     """
     began = time.perf_counter()
-    learned = Learned()
-    documents = _ToLearn(job.train, job.labels, learned.lookup)
-    # Fewest rows that a feature must occur in; with few training rows no feature is thrown away.
-    fewest = 2 if len(job.train) >= 1000 else 1
-    vocabulary, idf, matrix = learned.fit(list(documents), fewest, MOST_FEATURES)
-    del learned
-    partners = partners_in(vocabulary) if job.labels is None else {}
-    held_out = weighted(list(_rows(job.validation, job.labels, lookup_in(vocabulary), partners)), idf)
-    matrix, classes, soft = _weighted(job, matrix)
-    span = Span(matrix) if pays(matrix, len(set(classes))) and not soft else None
-    targets = [_answers(example, job.labels).index(job.target(example)) for example in job.validation]
-
-    def fitted(c: float) -> _Fitted:
-        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed)
-        regression.fit(matrix if span is None else span.rows, classes, **soft)
-        of_seen = regression.coef_ if span is None else span.weights(regression.coef_)
-        coefficients, intercept = _all_labels(regression, of_seen, job.labels)
-        logits = _scores(held_out, job.validation, job.labels, np.ascontiguousarray(coefficients.T), intercept)
-        right = float((logits.argmax(axis=-1) == targets).mean())
-        rank = (right, -negative_log_likelihood(logits, targets))
-        return _Fitted(rank, c, coefficients, intercept, fit_temperature(logits, targets))
-
-    best = _best_on_the_way(fitted, C_GRID)
+    learned = learn_features(job)
+    vocabulary, idf = learned.vocabulary, learned.idf
+    best = best_regression(job, learned.matrix, learned.held_out, C_GRID)
     return Trained(
         write_files=lambda folder: _write(folder, _Weights(vocabulary, idf, best.coefficients, best.intercept)),
         settings={"c": best.c, "temperature": best.temperature, "n_features": len(vocabulary)},
         best_validation=best.rank[0],
         metric="accuracy",
-        n_truncated=documents.n_cut,
+        n_truncated=learned.n_cut,
         n_parameters=best.coefficients.size + best.intercept.size,
         wall_s=time.perf_counter() - began,
     )
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class Features:
+    """TF-IDF of the training rows and of the validation rows, or of their (row, choice) pairs."""
+
+    vocabulary: list[str]
+    idf: Floats
+    matrix: csr_matrix
+    held_out: csr_matrix
+    n_cut: int  # training rows of which not all words of the input made pairs
+
+
+def learn_features(job: TrainJob) -> Features:
+    learned = Learned()
+    documents = _ToLearn(job.train, job.labels, learned.lookup)
+    # Fewest rows that a feature must occur in; with few training rows no feature is thrown away.
+    fewest = 2 if len(job.train) >= 1000 else 1
+    vocabulary, idf, matrix = learned.fit(list(documents), fewest, MOST_FEATURES)
+    partners = partners_in(vocabulary) if job.labels is None else {}
+    held_out = weighted(list(rows_of(job.validation, job.labels, lookup_in(vocabulary), partners)), idf)
+    return Features(vocabulary, idf, matrix, held_out, documents.n_cut)
+
+
+@dataclass(frozen=True)
+class Fitted:
     rank: tuple[float, float]  # share of the validation rows that are right, and how likely their labels are
     c: float
     coefficients: Floats
@@ -185,7 +187,27 @@ class _Fitted:
     temperature: float
 
 
-def _best_on_the_way(fitted: Callable[[float], _Fitted], grid: Sequence[float]) -> _Fitted:
+def best_regression(job: TrainJob, matrix: Any, held_out: Any, grid: Sequence[float]) -> Fitted:
+    """The best regression along the grid of C. `matrix` has the training rows, or (row, choice) pairs, as features."""
+    matrix, classes, soft = _weighted(job, matrix)
+    in_span = issparse(matrix) and not soft and pays(matrix, len(set(classes)))
+    span = Span(matrix) if in_span else None
+    targets = [answers_of(example, job.labels).index(job.target(example)) for example in job.validation]
+
+    def fitted(c: float) -> Fitted:
+        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed)
+        regression.fit(matrix if span is None else span.rows, classes, **soft)
+        of_seen = regression.coef_ if span is None else span.weights(regression.coef_)
+        coefficients, intercept = _all_labels(regression, of_seen, job.labels)
+        logits = scores_of(held_out, job.validation, job.labels, np.ascontiguousarray(coefficients.T), intercept)
+        right = float((logits.argmax(axis=-1) == targets).mean())
+        rank = (right, -negative_log_likelihood(logits, targets))
+        return Fitted(rank, c, coefficients, intercept, fit_temperature(logits, targets))
+
+    return _best_on_the_way(fitted, grid)
+
+
+def _best_on_the_way(fitted: Callable[[float], Fitted], grid: Sequence[float]) -> Fitted:
     """The best of the grid, from its middle up, or else down, until two in a row are no better.
 
     Along C the score rises and falls, so what lies beyond is seldom better, and it is not fitted.
@@ -202,7 +224,7 @@ def _best_on_the_way(fitted: Callable[[float], _Fitted], grid: Sequence[float]) 
     return best
 
 
-def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int], dict[str, list[float]]]:
+def _weighted(job: TrainJob, matrix: Any) -> tuple[Any, list[int], dict[str, list[float]]]:
     """Rows, classes and weights of the regression.
 
     A row with a soft target is in it once per class, weighted by the class's probability. The loss is the same
@@ -214,7 +236,7 @@ def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int],
     targets: list[tuple[int, int, float]] = []  # (the matrix's row, class, weight)
     row = 0  # row of the matrix, which has one row per example or per (example, choice) pair
     for example in job.train:
-        answers, target = _answers(example, job.labels), job.target(example)
+        answers, target = answers_of(example, job.labels), job.target(example)
         soft = job.distribution(example, answers) or [float(answer == target) for answer in answers]
         if of_pairs:
             for place, probability in enumerate(soft):
@@ -226,7 +248,7 @@ def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int],
     return matrix[list(rows)], list(classes), {"sample_weight": list(weights)}
 
 
-def _answers(example: Example, labels: Sequence[str] | None) -> Sequence[str]:
+def answers_of(example: Example, labels: Sequence[str] | None) -> Sequence[str]:
     return labels if labels is not None else example.choices or ()
 
 
