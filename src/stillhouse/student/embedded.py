@@ -151,7 +151,7 @@ def train(job: TrainJob, embedder: Embedder, remembered: Any) -> Trained:
     matrices: list[Any] = scaled
     if beside is not None:
         matrices = [_beside(of, own) for of, own in zip((beside.matrix, beside.held_out), scaled, strict=True)]
-    best = best_regression(job, *matrices, C_GRID)
+    best = best_regression(job, matrices[0], matrices[1], C_GRID)
     # The scale goes into the weights, so that who answers multiplies the embedding as it is.
     n_tfidf = 0 if beside is None else len(beside.vocabulary)
     own = best.coefficients[:, n_tfidf:].astype(np.float64) / spread
