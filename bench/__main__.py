@@ -21,6 +21,7 @@ NAMES = (
     "gate_groups",
     "cascade",
     "load",
+    "linear",
 )
 
 for name in sys.argv[1:] or NAMES:

@@ -1,19 +1,24 @@
 """The linear and majority students: learned, saved, loaded, and honest about rows they cannot learn from."""
 
 import json
+import math
+import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import CountVectorizer
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.records import Example, Predictor
-from stillhouse.student import linear, load_student, train_student
+from stillhouse.student import linear, load_student, span, train_student
 from stillhouse.student.calibration import fit_temperature, ragged, softmax
 from stillhouse.student.linear import _ToLearn
-from stillhouse.student.ngrams import features, grams, pair_features
+from stillhouse.student.ngrams import features, grams, pair_features, pairs_of_row
+from stillhouse.student.tfidf import Learned, lookup_in, weighted
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good or bad?", output="choice", labels=("good", "bad", "mixed"))
@@ -294,15 +299,18 @@ def test_training_makes_a_bounded_number_of_pairs_and_tells_which_rows_were_cut(
     words, others = " ".join(f"w{i}" for i in range(2000)), " ".join(f"v{i}" for i in range(1000))
     long = Example("long", words, label=others, choices=(others, "none"))  # two million pairs of words
     short = Example("short", "it is hot it is", label="cold", choices=("cold", "very warm"))
-    documents = _ToLearn([short, long, short], None)
-    made = list(documents)
+    learned = Learned()
+    documents = _ToLearn([short, long, short], None, learned.lookup)
+    rows, names = list(documents), learned.names
+    made = [np.repeat([names[at] for at in numbers], counts).tolist() for numbers, counts in rows]
     pairs_of = [sum(feature.startswith("x ") for feature in document) for document in made]
     assert pairs_of == [3, 6, 19 * 1000, 19, 3, 6]
     assert documents.n_cut == 1
     assert sorted(made[0]) == sorted(pair_features(short.fields, "cold"))
     monkeypatch.setattr(linear, "MOST_WORD_PAIRS", 6)  # of all three rows: the first of their words are left
-    documents = _ToLearn([short, long, short], None)
-    assert [sum(feature.startswith("x ") for feature in document) for document in documents] == [1, 2, 1000, 1, 1, 2]
+    documents = _ToLearn([short, long, short], None, learned.lookup)
+    pairs = {at for at, name in enumerate(learned.names) if name.startswith("x ")}
+    assert [len(pairs.intersection(numbers.tolist())) for numbers, _ in documents] == [1, 2, 1000, 1, 1, 2]
     assert documents.n_cut == 3
 
 
@@ -315,3 +323,78 @@ def test_rows_with_too_many_pairs_are_counted_in_the_result(tmp_path, monkeypatc
     ]
     result = train_student("linear", task, rows, rows, source="gold", seed=0, out=tmp_path / "out")
     assert result.n_truncated == 10
+
+
+def _as_scikit_learn_has_it(documents, vocabulary=None, **limits):
+    """What version 0.1 did: (vocabulary, idf, matrix)."""
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda document: document, sublinear_tf=True, dtype=np.float32, vocabulary=vocabulary, **limits
+    )
+    matrix = vectorizer.fit_transform(documents)
+    return vectorizer.get_feature_names_out().tolist(), vectorizer.idf_, matrix
+
+
+def test_features_and_their_weights_are_to_the_bit_those_of_scikit_learn():
+    draw = random.Random(3)
+    kinds = ["naïve", "İstanbul", "x" * 60, "word's", "a", "...", "３", "ß", "日本語", "\U0001f600", "_", "it"]
+    texts = [" ".join(draw.choices(kinds, k=draw.randint(0, 30))) for _ in range(12)]
+    fields = [(text, other) for text, other in zip(texts, [*texts[1:], ""], strict=True)]
+    choices = [tuple(draw.sample(kinds, 3)) for _ in texts]
+    in_pairs = [document for own, three in zip(fields, choices, strict=True) for document in pairs_of_row(own, three)]
+    for documents, rows_of in (
+        ([features(own) for own in fields], lambda lookup: [lookup.fields(own) for own in fields]),
+        (in_pairs, lambda lookup: [*_ToLearn(_with_choices(fields, choices), None, lookup)]),
+    ):
+        for fewest, most in ((1, 10_000), (2, 10_000), (1, 50)):
+            learned = Learned()
+            vocabulary, idf, matrix = learned.fit(rows_of(learned.lookup), fewest, most)
+            names, their_idf, theirs = _as_scikit_learn_has_it(documents, min_df=fewest)
+            if most > len(names):
+                assert vocabulary == names and idf.tobytes() == their_idf.tobytes()
+                theirs.sort_indices()
+                assert (matrix != theirs).nnz == 0 and matrix.data.tobytes() == theirs.data.tobytes()
+            else:
+                assert len(vocabulary) == most and set(vocabulary) < set(names) and vocabulary == sorted(vocabulary)
+            loaded = weighted(rows_of(lookup_in(vocabulary)), idf)
+            assert loaded.indices.tobytes() == matrix.indices.tobytes()
+            assert loaded.data.tobytes() == matrix.data.tobytes()
+
+
+def _with_choices(fields, choices):
+    return [
+        Example(str(at), {"a": own[0], "b": own[1]}, choices=three)
+        for at, (own, three) in enumerate(zip(fields, choices, strict=True))
+    ]
+
+
+def test_a_regression_in_the_span_of_the_rows_is_that_of_the_features():
+    draw = np.random.default_rng(0)
+    dense = draw.random((90, 400), dtype=np.float32) * (draw.random((90, 400)) < np.linspace(0.02, 1, 400))
+    dense[40] = dense[7]  # a row that stands twice
+    matrix, classes = csr_matrix(dense), np.arange(90) % 3
+    assert span.pays(matrix, 3) and not span.pays(matrix, 2) and not span.pays(csr_matrix(np.eye(90)), 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(span, "_COMMON", 30)  # so some features are multiplied densely, some sparsely
+        of_span = span.Span(matrix)
+    assert np.allclose(of_span.rows @ of_span.rows.T, (matrix @ matrix.T).toarray(), atol=1e-4)
+    fits = [LogisticRegression(C=3, tol=1e-7, max_iter=5000).fit(rows, classes) for rows in (matrix, of_span.rows)]
+    back = of_span.weights(fits[1].coef_)
+    assert np.abs(back - fits[0].coef_).max() < 2e-3 * np.abs(fits[0].coef_).max()
+
+
+def test_the_strength_of_the_penalty_is_looked_for_from_the_middle_until_two_in_a_row_are_no_better():
+    grid = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+    for best, tried in (
+        (30.0, [1, 3, 10, 30]),
+        (3.0, [1, 3, 10, 30]),
+        (1.0, [1, 3, 10, 0.3, 0.1]),
+        (0.1, [1, 3, 10, 0.3, 0.1, 0.03]),
+    ):
+        asked = []
+
+        def fitted(c, best=best, asked=asked):
+            asked.append(c)
+            return linear.Fitted((-abs(math.log(c / best)), 0.0), c, None, None, 1.0)
+
+        assert linear._best_on_the_way(fitted, grid).c == best and asked == tried
+    assert linear._best_on_the_way(fitted, (7.0,)).c == 7.0

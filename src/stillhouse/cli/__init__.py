@@ -162,6 +162,7 @@ def _run() -> int:
 # isort: off
 from stillhouse.cli import demo as demo  # noqa: E402
 from stillhouse.cli import new as new  # noqa: E402
+from stillhouse.cli import fetch as fetch  # noqa: E402
 from stillhouse.cli import generate as generate  # noqa: E402
 from stillhouse.cli import label as label  # noqa: E402
 from stillhouse.cli import distill as distill  # noqa: E402

@@ -3,6 +3,7 @@
 The families, from the cheapest up:
 - `majority`: always the commonest label. The floor.
 - `linear`: TF-IDF and logistic regression.
+- `static`, `frozen`: a regression on embeddings of a pretrained base that is not trained.
 - `encoder`: a finetuned encoder with a new head.
 - `prompted`: the same finetuning, through the base's own language-model head.
 - `generative`: a finetuned model that writes its answer, sequence to sequence or decoder-only.
@@ -64,13 +65,14 @@ def train_student(
 ) -> TrainResult:
     """Train one student and write its artifact to the folder `out`, which must not exist yet.
 
-    `spec` is "majority", "linear", "encoder:BASE", "prompted:BASE" or "generative:BASE".
-    BASE is "minilm", "scratch:tiny", a Hugging Face id or a folder.
+    `spec` is "majority", "linear", "static:wordllama", "frozen:BASE", "encoder:BASE", "prompted:BASE" or
+    "generative:BASE"; static and frozen ones may end in "+tfidf".
+    BASE is "minilm", "smollm2", "scratch:tiny", "gguf:FILE", a Hugging Face id or a folder.
 
     The validation rows pick the best weights and set the temperature, so none of them may be a test row.
 
     Without `config` the family's defaults hold, with what `[student]` of the task sets.
-    `majority` and `linear` have no such settings.
+    Only the families that are finetuned have such settings.
 
     A killed training goes on from its last checkpoint when it is called again with the same arguments; so does one that
     stopped because nothing was learned, where [student] says give_up = false. `earlier`: folders in which checkpoints
@@ -131,7 +133,7 @@ def _take_over_checkpoint(job: TrainJob, earlier: Sequence[Path]) -> None:
 def config_of(spec: str, task: Task) -> TrainConfig | None:
     """The config that `train_student` would train with; None: the family is not trained in passes."""
     family = family_of(spec)
-    if family in ("majority", "linear"):
+    if family in ("majority", "linear", "static", "frozen"):
         return None
     return with_settings(_family(family).defaults(spec.partition(":")[2]), task.student)
 

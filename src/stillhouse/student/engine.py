@@ -5,7 +5,15 @@ from pathlib import Path
 from stillhouse.student.header import FORMAT, HEADER, Family, parse_header
 
 # Raised by one whenever the code of a family would answer the same files otherwise.
-ANSWERS: dict[Family, int] = {"majority": 1, "linear": 1, "encoder": 1, "prompted": 1, "generative": 1}
+ANSWERS: dict[Family, int] = {
+    "majority": 1,
+    "linear": 1,
+    "static": 1,
+    "frozen": 1,
+    "encoder": 1,
+    "prompted": 1,
+    "generative": 1,
+}
 NUMBERS = "float32"  # what weights are loaded as, by every family
 
 

@@ -22,13 +22,15 @@ HEADER = "student.json"
 CARD = "card.md"  # added later, and listed nowhere
 LEARNED = "learned.hashes"  # fingerprints of the rows that it learned from: see `learned_rows`; may be missing
 LIKENESS = "likeness.json"  # what its training inputs are like: see `likeness`; may be missing
-Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
+Family = Literal["majority", "linear", "static", "frozen", "encoder", "prompted", "generative"]
 AGAIN = "copy the student again or train it again"
 _MOST_BYTES = 64 << 20  # most bytes of a header; a majority student lists every answer that it saw
 _LONGEST_ANSWER = 1_000  # tokens that a student may write; `most_new_tokens` of a training is far below
 _NEEDS: Mapping[str, tuple[frozenset[str], bool]] = {  # the files that a family has, and whether others may be there
     "majority": (frozenset(), False),
     "linear": (frozenset({"model.safetensors", "vocabulary.json"}), False),
+    "static": (frozenset({"head.safetensors", "model.safetensors", "tokenizer.json", "vocabulary.json"}), False),
+    "frozen": (frozenset({"config.json", "head.safetensors", "tokenizer_config.json", "vocabulary.json"}), True),
     "encoder": (frozenset({"config.json", "head.safetensors", "tokenizer_config.json"}), True),
     "prompted": (frozenset({"config.json", "tokenizer_config.json"}), True),
     "generative": (frozenset({"config.json", "tokenizer_config.json"}), True),
@@ -54,6 +56,10 @@ class _LinearSettings(_Strict):
     c: Annotated[float, Field(gt=0)]
     temperature: Temperature
     n_features: Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class _EmbeddedSettings(_LinearSettings):
+    pairs: bool
 
 
 class _EncoderSettings(_Strict):
@@ -82,6 +88,8 @@ class _GenerativeSettings(_Strict):
 _SETTINGS: Mapping[str, type[_Strict]] = {
     "majority": _MajoritySettings,
     "linear": _LinearSettings,
+    "static": _EmbeddedSettings,
+    "frozen": _EmbeddedSettings,
     "encoder": _EncoderSettings,
     "prompted": _PromptedSettings,
     "generative": _GenerativeSettings,

@@ -169,8 +169,9 @@ def family_of(spec: str) -> Family:
     alone = family in ("majority", "linear")
     if family not in get_args(Family) or alone == bool(base):
         raise UserError(
-            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, "
-            "generative:scratch:small or generative:BASE, where BASE is a Hugging Face id or a folder"
+            f"unknown student {spec!r}; use majority, linear, encoder:minilm, static:wordllama, frozen:BASE, "
+            "encoder:BASE, prompted:BASE, generative:scratch:small or generative:BASE, where BASE is a hub id, "
+            "a folder, minilm or smollm2"
         )
     return cast(Family, family)
 

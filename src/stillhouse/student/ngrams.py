@@ -18,13 +18,17 @@ def grams(text: str) -> Iterator[str]:
     """
     found = WORD.findall(text.lower())
     for word in found:
-        yield f"w {word}"
-        padded = f" {word} "
-        for n in range(2, min(5, len(padded)) + 1):
-            for start in range(len(padded) - n + 1):
-                yield f"c {padded[start : start + n]}"
+        yield from grams_of_word(word)
     for first, second in itertools.pairwise(found):
         yield f"w {first} {second}"
+
+
+def grams_of_word(word: str) -> Iterator[str]:
+    yield f"w {word}"
+    padded = f" {word} "
+    for n in range(2, min(5, len(padded)) + 1):
+        for start in range(len(padded) - n + 1):
+            yield f"c {padded[start : start + n]}"
 
 
 def features(fields: Sequence[str]) -> list[str]:
@@ -59,17 +63,20 @@ def different_words(fields: Sequence[str]) -> list[str]:
 
 
 def pairs_with(of_input: Sequence[str], choices: Sequence[str], partners: Partners | None) -> list[list[str]]:
+    pairs = word_pairs(of_input, choices, partners)
+    return [[*(f"a{gram}" for gram in grams(choice)), *own] for choice, own in zip(choices, pairs, strict=True)]
+
+
+def word_pairs(of_input: Sequence[str], choices: Sequence[str], partners: Partners | None) -> Iterator[list[str]]:
+    """Of each choice, the features of its words with those of the input."""
     input_words = set(of_input)
     met: dict[str, list[str]] = {}  # word of a choice -> the input's words that make a feature with it
-    documents = []
     for choice in choices:
         choice_words = sorted(set(WORD.findall(choice.lower())))
         for word in choice_words:
             if word not in met:
                 met[word] = sorted(input_words if partners is None else input_words & partners.get(word, frozenset()))
-        word_pairs = [f"x {of_input} {of_choice}" for of_choice in choice_words for of_input in met[of_choice]]
-        documents.append([*(f"a{gram}" for gram in grams(choice)), *word_pairs])
-    return documents
+        yield [f"x {of_input} {of_choice}" for of_choice in choice_words for of_input in met[of_choice]]
 
 
 def partners_in(vocabulary: Sequence[str]) -> Partners:

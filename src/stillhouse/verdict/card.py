@@ -73,9 +73,13 @@ def _whose(result: Result, arm: MeasuredArm) -> str:
 
 
 def _licence(arm: MeasuredArm) -> str:
-    base = (arm.model or "").partition(":")[2]
+    base = (arm.model or "").partition(":")[2].removesuffix("+tfidf")
     if base == "minilm":
         return f"The base all-MiniLM-L6-v2 is under Apache-2.0. The rows are yours; {TEACHERS_TERMS}"
+    if base == "smollm2":
+        return f"The base SmolLM2-135M-Instruct is under Apache-2.0. The rows are yours; {TEACHERS_TERMS}"
+    if base == "wordllama":
+        return f"The word vectors of WordLlama are under MIT. The rows are yours; {TEACHERS_TERMS}"
     if base and not base.startswith("scratch"):
         terms = TEACHERS_TERMS[0].upper() + TEACHERS_TERMS[1:]
         return f"The base `{base}` has a licence of its own: look it up. {terms}"

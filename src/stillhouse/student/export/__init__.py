@@ -28,6 +28,8 @@ ABOUT, README, READING = "about.json", "README.md", "reading.py"
 _FORMS: Mapping[Family, tuple[str, ...]] = {
     "majority": (),
     "linear": ("onnx",),
+    "static": (),
+    "frozen": (),
     "encoder": ("hf", "onnx"),
     "prompted": (),
     "generative": ("hf", "onnx"),
@@ -35,6 +37,8 @@ _FORMS: Mapping[Family, tuple[str, ...]] = {
 _WHY_NOT: Mapping[Family, str] = {
     "majority": "a majority student gives one answer to all, so there is nothing to load",
     "linear": "a linear student is no model of transformers",
+    "static": "a static student averages vectors, which neither form holds",
+    "frozen": "a frozen student has a regression beside its base, which neither form holds",
     "prompted": "a prompted student asks through its own pattern, which neither form holds",
 }
 
