@@ -35,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: its name holds a set, which has no order; give the case an id")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def apps_of_tests_are_compiled_anew() -> None:
+    """A test that edits its app within a second, to the same length, would else run what was compiled before."""
+    sys.dont_write_bytecode = True
+
+
 @pytest.fixture(autouse=True, scope="module")
 def modules_out_of_the_collectors_sight() -> None:
     """What was imported stays. A full collection need not walk through it again: with PyTorch loaded that takes half a second."""

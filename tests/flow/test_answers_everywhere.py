@@ -107,7 +107,7 @@ async def test_a_judge_is_read_like_a_teacher(text, finish, choice, here, monkey
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS"])
 def test_the_last_proposal_of_a_reply_that_was_cut_off_is_not_taken(finish):
     class Takes:
-        kept, read_of = [], []
+        kept, dropped, read_of = [], [], []
 
         def unreadable(self, id_, text, reason, n=1):
             pass
