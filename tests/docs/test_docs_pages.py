@@ -22,16 +22,17 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/REA
 
 @pytest.mark.slow
 def test_the_readmes_run_leads_from_rows_to_a_served_student(tmp_path):
-    """Every command of the README's first block, then its Python against the server that the last command started."""
+    """Every command of the README's first block, the server at last; then its Python against that server."""
     [run] = blocks(ROOT / "README.md", "sh")
     commands = [shlex.split(line, comments=True) for line in run.splitlines() if line.startswith("stillhouse ")]
-    assert [command[1] for command in commands] == ["new", "label", "advise", "distill", "serve"]
-    for command in commands[:-1]:
+    assert [command[1] for command in commands] == ["new", "label", "advise", "distill", "serve", "export"]
+    server_command = commands.pop(4)
+    for command in commands:
         found = subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert found.returncode == 0, found.stdout + found.stderr
-    served = [sys.executable, "-m", *commands[-1], "--port", "0", "--json"]
+    served = [sys.executable, "-m", *server_command, "--port", "0", "--json"]
     with subprocess.Popen(served, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
         try:
             base_url = json.loads(server.stdout.readline())["base_url"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -252,12 +253,18 @@ def test_the_rows_are_planned_with_the_coming_look(project):
 # A run
 
 
+def without_money(verdict):
+    """The verdict without what follows from the seconds that a call took."""
+    return replace(verdict, because=tuple(why for why in verdict.because if not why.startswith("money:")))
+
+
 @pytest.mark.slow
 def test_a_run_says_its_look_and_repeats_its_answer(project):
     first, other, again = project.distil(), project.distil(seed=1), project.distil()
     assert json.loads((first.folder / "result.json").read_text())["look"] == {"k": 1, "level": 0.96}
     assert (other.result.look.k, again.result.look.k) == (2, 1)
-    assert again.result.verdict == first.result.verdict and again.result.arms[-1].gate == first.result.arms[-1].gate
+    assert without_money(again.result.verdict) == without_money(first.result.verdict)
+    assert again.result.arms[-1].gate == first.result.arms[-1].gate
     cascade = other.result.cascade
     assert {arm.gate.level for arm in other.result.arms if arm.gate} == {level_of_look(2)} == {cascade.level}
     gated = next(arm.gate for arm in other.result.arms if arm.gate)
