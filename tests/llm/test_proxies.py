@@ -11,6 +11,7 @@ from stillhouse.errors import UserError
 from stillhouse.flow.tools.mcp import mcp_tools
 from stillhouse.flow.tools.tool import ToolError
 from stillhouse.flow.tools.web import web
+from stillhouse.gateway.server import Gateway
 from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.context import listed_window
@@ -122,7 +123,27 @@ async def over_models(url):
     assert await listed_window(url, "m", "k") == 77
 
 
-CLIENTS = [over_transport, over_stream, over_batches, over_models]
+class Unkept:
+    n_lost, trouble = 0, None
+
+    def put(self, call):
+        assert call.status == 200
+
+
+async def over_gateway(url):
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(Gateway([url], Unkept(), key=None).serve("127.0.0.1", 0, stop, ready.set_result))
+    try:
+        here = f"{await ready}/v1"
+        with pytest.MonkeyPatch.context() as patched:  # the call to the gateway is direct
+            patched.setenv("NO_PROXY", "127.0.0.1")
+            await over_transport(here)
+    finally:
+        stop.set()
+        await serving
+
+
+CLIENTS = [over_transport, over_stream, over_batches, over_models, over_gateway]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -222,7 +222,7 @@ class AppConnection(asyncio.Protocol):
         if not target.startswith(b"/"):  # http://host/path, as to a proxy
             target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
         named = {name.strip().lower() for name in headers.get(b"connection", b"").split(b",")} - {b"close", b""}
-        lines = [b"%b %b%b HTTP/%b" % (method, to.root.encode("latin-1"), target, version.encode())]
+        lines = [b"%b %b%b HTTP/%b" % (method, to.address, target, version.encode()), *to.proxy_headers]
         for name, value in self._headers:
             lower = name.lower()
             if lower == b"host":
@@ -294,7 +294,9 @@ class AppConnection(asyncio.Protocol):
             connection = await self._host.pool.connect(exchange.to)
         except OSError as error:
             reason = (
-                "it did not answer" if isinstance(error, TimeoutError) else (error.strerror or type(error).__name__)
+                "it did not answer"
+                if isinstance(error, TimeoutError)
+                else (error.strerror or str(error) or type(error).__name__)
             )
             self._fail(exchange, f"the upstream {exchange.to.name} cannot be reached ({reason}); ask again later")
             return

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ipaddress
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -13,7 +12,8 @@ import httptools
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import UserError
-from stillhouse.proxies import proxy_for, trusted
+from stillhouse.llm.connecting import connect
+from stillhouse.proxies import Proxy, proxy_for
 
 # Base URLs by name, as the providers' own clients have them, without their `/v1`.
 KNOWN = {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"}
@@ -23,7 +23,7 @@ IDLE_S = 10.0
 MOST_IDLE = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Upstream:
     """A provider, or a server that speaks one's protocol. `root` is what stands before `/v1/...` in a call's path."""
 
@@ -32,6 +32,20 @@ class Upstream:
     port: int
     secure: bool
     root: str
+    proxy: Proxy | None = None  # which the environment names for it
+
+    @property
+    def address(self) -> bytes:
+        """What stands before a call's path: where a proxy is asked itself, the whole address."""
+        asked = b"http://%b" % self.host_header if self.proxy is not None and not self.secure else b""
+        return asked + self.root.encode("latin-1")
+
+    @property
+    def proxy_headers(self) -> list[bytes]:
+        """Lines for a proxy that is asked itself."""
+        if self.proxy is None or self.secure:
+            return []
+        return [f"{name}: {value}".encode("latin-1") for name, value in self.proxy.headers.items()]
 
     @property
     def host_header(self) -> bytes:
@@ -56,11 +70,6 @@ def upstream(given: str) -> Upstream:
             f"the upstream {shown!r} has more than host and path; give its plain base URL: "
             "the client's own key goes through"
         )
-    if proxy_for(url) is not None:
-        raise UserError(
-            f"the environment sends {parts.hostname} through a proxy, and the gateway calls its upstreams itself; "
-            "name the host in NO_PROXY, or unset the proxy for the gateway"
-        )
     secure = parts.scheme == "https"
     return Upstream(
         name=given if given in KNOWN else f"{parts.scheme}://{parts.netloc}",
@@ -68,6 +77,7 @@ def upstream(given: str) -> Upstream:
         port=port or (443 if secure else 80),
         secure=secure,
         root=parts.path.rstrip("/").removesuffix("/v1"),
+        proxy=proxy_for(url),
     )
 
 
@@ -220,7 +230,6 @@ class Pool:
     def __init__(self, connect_s: float = CONNECT_S) -> None:
         self._idle: dict[Upstream, list[UpstreamConnection]] = {}
         self._connect_s = connect_s
-        self._context: ssl.SSLContext | None = None
 
     def kept(self, where: Upstream) -> UpstreamConnection | None:
         idle, now = self._idle.get(where, []), asyncio.get_running_loop().time()
@@ -233,13 +242,8 @@ class Pool:
 
     async def connect(self, where: Upstream) -> UpstreamConnection:
         """A new connection. Raises OSError, TimeoutError (an OSError, too)."""
-        if where.secure and self._context is None:
-            self._context = trusted()
         async with asyncio.timeout(self._connect_s):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                UpstreamConnection, where.host, where.port, ssl=self._context if where.secure else None
-            )
-        return connection
+            return await connect(UpstreamConnection, where.host, where.port, secure=where.secure, proxy=where.proxy)
 
     def give_back(self, where: Upstream, connection: UpstreamConnection) -> None:
         idle = self._idle.setdefault(where, [])

@@ -1,14 +1,13 @@
 """JSON posts to one address over connections that are kept open (HTTP/1.1).
 
 For many small calls it takes a quarter of the processor time of a general client. The parser is httptools, node's own;
-TLS and sockets are asyncio's. The environment's proxy is used (`proxies`): https goes through a tunnel (CONNECT), http
-is asked of the proxy itself. There are no redirects, no compression and no pipelining. It raises TimeoutError, OSError
-(`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
+TLS and sockets are asyncio's. The environment's proxy is used (`connecting`). There are no redirects, no compression
+and no pipelining. It raises TimeoutError, OSError (`ConnectionError` where a reply breaks off or is no HTTP), and
+TooLong.
 """
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlsplit
@@ -16,7 +15,8 @@ from urllib.parse import urlsplit
 import httptools
 from multidict import CIMultiDict
 
-from stillhouse.proxies import Proxy, proxy_for, trusted
+from stillhouse.llm.connecting import connect
+from stillhouse.proxies import proxy_for
 
 # Seconds after which an idle connection is not used again: servers close it, and a request sent just then is lost.
 _IDLE_S = 10.0
@@ -118,36 +118,6 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-class _Tunnel(asyncio.Protocol):
-    """A connection to a proxy, until it is through to the host."""
-
-    _HEAD = 65_536  # bytes; no proxy's answer is longer
-
-    def __init__(self) -> None:
-        self._head = b""
-        self.through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        self._head += data
-        if self.through.done():
-            return
-        if b"\r\n\r\n" in self._head:
-            status = self._head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")[2]
-            if status.startswith("2"):
-                self.through.set_result(None)
-            else:
-                self._fail(f"refuses the tunnel ({status[:100]})")
-        elif len(self._head) > self._HEAD:
-            self._fail("does not speak HTTP")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.through.done():
-            self._fail("broke off the connection")
-
-    def _fail(self, why: str) -> None:
-        self.through.set_exception(ConnectionError(why))
-
-
 class Transport:
     """Posts to addresses under `base_url`.
 
@@ -177,7 +147,6 @@ class Transport:
         self._due: dict[_Connection, float] = {}  # connection -> when its request under way runs out of time
         # One timer, set to the earliest of these times: a timer per request would cost as much as parsing its reply.
         self._alarm: asyncio.TimerHandle | None = None
-        self._context: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers, body) of one request."""
@@ -227,47 +196,10 @@ class Transport:
         return None
 
     async def _connect(self) -> _Connection:
-        if self._context is None and (self._secure or (self._proxy is not None and self._proxy.secure)):
-            self._context = trusted()
-        if self._proxy is None:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self._longest),
-                self._host,
-                self._port,
-                ssl=self._context if self._secure else None,
-            )
-        else:
-            try:
-                connection = await self._connect_through(self._proxy)
-            except ssl.SSLCertVerificationError:
-                raise
-            except OSError as error:
-                raise ConnectionError(f"the proxy {self._proxy.shown}: {error}") from None
+        connection = await connect(
+            lambda: _Connection(self._longest), self._host, self._port, secure=self._secure, proxy=self._proxy
+        )
         self._open.add(connection)
-        return connection
-
-    async def _connect_through(self, proxy: Proxy) -> _Connection:
-        loop, context = asyncio.get_running_loop(), self._context if proxy.secure else None
-        if not self._secure:
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self._longest), proxy.host, proxy.port, ssl=context
-            )
-            return connection
-        transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=context)
-        try:
-            host = f"[{self._host}]" if ":" in self._host else self._host
-            headers = {"Host": f"{host}:{self._port}", **proxy.headers}
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            transport.write(f"CONNECT {host}:{self._port} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
-            await tunnel.through
-            connection = _Connection(self._longest)
-            assert self._context is not None
-            inner = await loop.start_tls(transport, connection, self._context, server_hostname=self._host)
-        except BaseException:
-            transport.abort()
-            raise
-        assert inner is not None
-        connection.connection_made(inner)
         return connection
 
     async def close(self) -> None:
