@@ -60,7 +60,7 @@ MAY_IMPORT = {  # in the order of the packages in DESIGN: what stands below
     "flow": {"results", "llm", "store"},
     "flow_tests": {"results", "store", "data", "evaluation", "flow"},
     "serving": {"results", "store", "llm", "student"},
-    "gateway": {"store", "llm"},
+    "gateway": {"store", "llm", "data"},
     "comparison": {"results", "store", "llm", "data", "evaluation", "experiment", "serving"},
     "report": {"results", "store", "flow"},
     "demo": {"results", "store", "llm", "data", "evaluation", "flow", "step"},

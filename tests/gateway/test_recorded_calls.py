@@ -313,6 +313,25 @@ def test_steps_are_told_apart_by_what_their_calls_have_in_common(kept):
     assert steps(kept())[0].name == mood.name  # the most money first
 
 
+TOPIC = "Name the topic of this letter in one word.\n\nLetter: {}\n\nTopic:"
+
+
+def bare(text, n, answer):
+    return call(messages=[{"role": "user", "content": text}], n=n, answer=answer)
+
+
+def test_a_template_in_user_messages_is_a_step_and_its_rows_hold_what_stands_in_it(kept, tmp_path):
+    letters = [bare(TOPIC.format(f"my parcel {n} is late"), n, "parcel") for n in range(25)]
+    greetings = [bare(f"Can you tell me what {n} and {n} makes?", 100 + n, f"{2 * n}") for n in range(25)]
+    store = kept(*letters, *greetings, bare("Name the topic of this odd text.\n\nOdd", 200, "none"))
+    letter, other = sorted(steps(store), key=lambda step: step.template is None)
+    assert (letter.calls, letter.template) == (25, TOPIC.replace("{}", "{input}"))
+    assert (other.calls, other.name, other.instruction) == (26, "calls-of-gpt-4o-mini", None)
+    made = harvest_gateway(letter.name, store=store, out=tmp_path / "letters" / "rows.jsonl")
+    assert load_examples(made.out).examples[3].input == "my parcel 3 is late"
+    assert load_task(tmp_path / "letters").instruction.startswith("Name the topic of this letter in one word.")
+
+
 def test_one_call_without_a_price_makes_the_sum_unknown(kept):
     (step,) = steps(kept(call(n=1, step="a"), call(n=2, step="a", model="x", answer=OWN)))
     assert (step.usd, step.usd_known, step.unpriced) == (None, pytest.approx(4.2e-6), 1)

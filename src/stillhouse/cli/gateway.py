@@ -93,6 +93,7 @@ def steps(
                         "failed": step.failed,
                         "models": dict(step.models),
                         "instruction": step.instruction,
+                        "template": step.template,
                     }
                     for step in found
                 ]

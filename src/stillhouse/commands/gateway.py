@@ -10,7 +10,8 @@ from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.step_calls import moment
 from stillhouse.gateway.recorder import CallRecorder
 from stillhouse.gateway.server import Gateway, check_exposed
-from stillhouse.gateway.steps import COLUMNS, Step, steps_of
+from stillhouse.gateway.steps import COLUMNS, PROMPTS, Step, steps_of
+from stillhouse.gateway.templates import templates_in
 from stillhouse.stopping import signals_to
 from stillhouse.store.gateway_calls import open_gateway_calls
 
@@ -47,4 +48,5 @@ def steps(store: Path | str = DEFAULT_STORE, *, since: str | None = None) -> lis
     """The steps of the calls in this store, by money at stake. `since`: a date or time, ISO 8601. Raises UserError."""
     start = 0.0 if since is None else moment(since)
     with open_gateway_calls(store, make=False) as calls:
-        return steps_of(calls.rows(COLUMNS, "began >= ?", (start,)))
+        templates = templates_in(calls.rows(PROMPTS, "began >= ?", (start,)))
+        return steps_of(calls.rows(COLUMNS, "began >= ?", (start,)), templates)

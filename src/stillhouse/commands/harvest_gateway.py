@@ -16,17 +16,20 @@ from stillhouse.data.feedback import read_feedback
 from stillhouse.data.harvest import Traced
 from stillhouse.data.harvest import harvest as harvest_calls
 from stillhouse.data.harvest_groups import NOWHERE, Where
+from stillhouse.data.prompt_frame import framed
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.step_calls import moment
-from stillhouse.gateway.steps import COLUMNS, Step, key_of, keyed_steps
-from stillhouse.store.gateway_calls import open_gateway_calls
+from stillhouse.gateway.steps import COLUMNS, PROMPTS, Step, key_of, keyed_steps
+from stillhouse.gateway.templates import templates_in
+from stillhouse.store.gateway_calls import BARE_INPUT, open_gateway_calls
 from stillhouse.task import Task
 from stillhouse.user_code import load_hook
 
 PREFIX = "gateway:"
 _READ = (
-    "id", "began", "model", "step", "constant", "upstream", "cost_usd", "session", "input", "output", "no_row", "status"
+    "id", "began", "model", "step", "constant", "upstream", "cost_usd", "session", "input", "output", "no_row",
+    "status", BARE_INPUT,
 )  # fmt: skip
 
 
@@ -47,7 +50,8 @@ def harvest_gateway(
     """
     start = 0.0 if since is None else moment(since)
     with open_gateway_calls(store, make=False) as calls:
-        found = keyed_steps(calls.rows(COLUMNS, "began >= ?", (start,)))
+        templates = templates_in(calls.rows(PROMPTS, "began >= ?", (start,)))
+        found = keyed_steps(calls.rows(COLUMNS, "began >= ?", (start,)), templates)
         named = {known.name: key for key, known in found.items()}
         if step not in named:
             known_names = ", ".join(named) or "none"
@@ -56,7 +60,7 @@ def harvest_gateway(
         rows = [
             row
             for values in calls.rows(_READ, "began >= ?", (start,))
-            if key_of((row := dict(zip(_READ, values, strict=True)))["step"], row["constant"], row["model"]) == key
+            if key_of(row := dict(zip(_READ, values, strict=True)), templates) == key
         ]
     about = found[key]
     out = out or STEPS / _folder(step) / "examples.jsonl"
@@ -66,7 +70,7 @@ def harvest_gateway(
     labels = task.labels if task is not None else None
     usable = [row for row in rows if row["no_row"] is None]
     made = harvest_calls(
-        [_traced(row) for row in usable],
+        [_traced(row, about.template) for row in usable],
         feedback=[] if feedback is None else read_feedback(feedback, step, labels, schema=None),
         exclude=[row for path in exclude for row in load_examples(path).examples],
         redact=None if redact is None else load_hook(redact, "--redact"),
@@ -92,11 +96,12 @@ def harvest_gateway(
     )
 
 
-def _traced(row: dict[str, Any]) -> Traced:
+def _traced(row: dict[str, Any], template: str | None) -> Traced:
+    """The call as a row may be made of it; its input is what stands in the template."""
     return Traced(
         run=row["id"],
         key=row["id"],
-        input=row["input"],
+        input=row["input"] if template is None else framed(row["input"], template) or row["input"],
         output=row["output"],
         model=_model(row),
         created=row["began"],

@@ -1,11 +1,13 @@
 """The steps of an app, as its calls show them: what they have in common names them, what differs is their input.
 
 A step is what a client called it by; else all calls with the same constant part: instruction (system and developer
-messages), tools, schema of the answer and kind of call. Calls that have neither are one step per model.
+messages), tools, schema of the answer and kind of call; else all whose user messages have one template around their
+inputs. Calls that have none of these are one step per model.
 
 Pure: values in, values out.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -13,6 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from stillhouse.data.prompt_frame import instruction_in
+from stillhouse.gateway.templates import Head, template_of
+from stillhouse.store.gateway_calls import BARE_INPUT
 
 Output = Literal["choice", "json", "text"]
 MOST_LABELS = 50  # distinct answers of a step that picks among labels
@@ -37,7 +43,9 @@ COLUMNS = (
     "instruction",
     "schema_json",
     "output",
+    BARE_INPUT,
 )
+PROMPTS = ("model", BARE_INPUT)  # what templates are looked for in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +71,7 @@ class Step:
     p90_s: float | None
     instruction: str | None
     schema: Any
+    template: str | None  # around the inputs, in the user messages; None: there is none, or a system message says all
 
     @property
     def calls_per_day(self) -> float | None:
@@ -100,31 +109,37 @@ class _Gathered:
     schema: str | None = None
 
 
-def steps_of(calls: Iterable[Sequence[Any]]) -> list[Step]:
-    """The steps of these calls (tuples of COLUMNS), by money at stake, those of unknown price by calls after them."""
-    steps = keyed_steps(calls).values()
+def steps_of(calls: Iterable[Sequence[Any]], templates: Mapping[Head, str]) -> list[Step]:
+    """The steps of these calls (tuples of COLUMNS), by money at stake, those of unknown price by calls after them.
+
+    `templates`: of the same calls, see `templates_in`.
+    """
+    steps = keyed_steps(calls, templates).values()
     return sorted(steps, key=lambda step: (-step.usd_known, -step.calls, step.name))
 
 
-def keyed_steps(calls: Iterable[Sequence[Any]]) -> dict[tuple[str, str], Step]:
+def keyed_steps(calls: Iterable[Sequence[Any]], templates: Mapping[Head, str]) -> dict[tuple[str, str], Step]:
     """The steps of these calls by the key of their calls (`key_of`)."""
     gathered: dict[tuple[str, str], _Gathered] = {}
     for call in calls:
         row = dict(zip(COLUMNS, call, strict=True))
         if row["kind"] == "other":
             continue
-        key = key_of(row["step"], row["constant"], row["model"])
+        key = key_of(row, templates)
         one = gathered.get(key) or gathered.setdefault(key, _Gathered(key))
         _add(one, row)
     names = _names(gathered.values())
     return {key: _step(one, names[key]) for key, one in gathered.items()}
 
 
-def key_of(step: str | None, constant: str | None, model: str | None) -> tuple[str, str]:
-    """What all calls of a step have, and no call of another."""
-    if step is not None:
-        return "named", step
-    return ("constant", constant) if constant is not None else ("model", model or "")
+def key_of(row: Mapping[str, Any], templates: Mapping[Head, str]) -> tuple[str, str]:
+    """What all calls of a step have, and no call of another. The row has step, constant, model and BARE_INPUT."""
+    if row["step"] is not None:
+        return "named", row["step"]
+    if row["constant"] is not None:
+        return "constant", row["constant"]
+    template = template_of(row["model"], row[BARE_INPUT], templates)
+    return ("model", row["model"] or "") if template is None else ("template", template)
 
 
 def _add(one: _Gathered, row: Mapping[str, Any]) -> None:
@@ -175,7 +190,8 @@ def _step(one: _Gathered, name: str) -> Step:
         repeated=None if not one.n_inputs else 1 - len(one.inputs) / one.n_inputs,
         p50_s=_quantile(one.seconds, 0.5),
         p90_s=_quantile(one.seconds, 0.9),
-        instruction=one.instruction,
+        instruction=instruction_in(one.key[1]) or None if one.key[0] == "template" else one.instruction,
+        template=one.key[1] if one.key[0] == "template" else None,
         schema=None if one.schema is None else json.loads(one.schema),
     )
 
@@ -208,6 +224,9 @@ def _names(gathered: Iterable[_Gathered]) -> dict[tuple[str, str], str]:
             names[one.key] = value
         elif kind == "model":
             names[one.key] = f"calls-of-{_slug(value) or 'unknown'}"
+        elif kind == "template":
+            digest = hashlib.sha256(value.encode()).hexdigest()[:6]
+            names[one.key] = f"{_slug(instruction_in(value)) or 'template'}-{digest}"
         else:
             names[one.key] = f"{_slug(one.instruction or '') or 'step'}-{value[:6]}"
     twice = {name for name, n in Counter(names.values()).items() if n > 1}

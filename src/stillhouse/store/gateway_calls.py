@@ -52,6 +52,11 @@ SCHEMA = Schema(
     (),
 )
 _NAMES = ", ".join(COLUMNS)
+# May be read beside the columns: the input of a call that neither a name nor a constant part gives to a step.
+BARE_INPUT = "bare_input"
+_READABLE = {name: name for name in COLUMNS} | {
+    BARE_INPUT: "CASE WHEN step IS NULL AND constant IS NULL THEN input END"
+}
 Row = Sequence[Any]
 
 
@@ -64,7 +69,7 @@ class GatewayCalls(ABC):
 
     @abstractmethod
     def rows(self, names: Sequence[str], where: str = "", values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        """These columns of the calls in their order of time. `where`: SQL with `?` for its values."""
+        """These columns (or BARE_INPUT) of the calls in their order of time. `where`: SQL with `?` for its values."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -87,10 +92,8 @@ def open_gateway_calls(url: str | Path, *, make: bool = True) -> GatewayCalls:
 
 
 def _select(names: Sequence[str], where: str) -> str:
-    if unknown := set(names) - set(COLUMNS):
-        raise ValueError(f"no such columns: {unknown}")
     clause = f" WHERE {where}" if where else ""
-    return f"SELECT {', '.join(names)} FROM gateway_calls{clause} ORDER BY began, id"
+    return f"SELECT {', '.join(_READABLE[name] for name in names)} FROM gateway_calls{clause} ORDER BY began, id"
 
 
 class _Sqlite(GatewayCalls):
