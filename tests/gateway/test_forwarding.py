@@ -25,10 +25,13 @@ class Kept:
     n_lost, trouble = 0, None
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.said = [], []
 
     def put(self, call):
         self.calls.append(call)
+
+    def say(self, said):
+        self.said.append(said)
 
 
 @contextlib.asynccontextmanager
@@ -321,6 +324,15 @@ class Broken:
 
     def put(self, call):
         raise RuntimeError("put")
+
+
+async def test_feedback_is_taken_and_goes_nowhere_else(provider):
+    recorder = Kept()
+    async with gateway_to(provider, recorder) as made:
+        sent = [post(body, path="/v1/feedback") for body in (b'{"call": "a", "right": true}', b"{}", b"x" * 70_000)]
+        came = await raw(made.url, b"".join(sent) + post(b"{}", "Connection: close"))
+    assert [part[:3] for part in came.split(b"HTTP/1.1 ")[1:]] == [b"202", b"400", b"400", b"200"]
+    assert [said[1] for said in recorder.said] == ["a"] and len(provider.asked) == 1
 
 
 async def test_a_broken_recorder_changes_nothing_of_an_answer(provider):

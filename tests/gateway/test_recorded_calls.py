@@ -12,6 +12,7 @@ from stillhouse.data.dataset import load_examples
 from stillhouse.errors import ExistsError, StorageError, UserError
 from stillhouse.gateway import recorder as recording
 from stillhouse.gateway.calls import MOST_KEPT, ForwardedCall
+from stillhouse.gateway.feedback import FeedbackError, read_feedback
 from stillhouse.gateway.reading import read_call
 from stillhouse.gateway.recorder import CallRecorder
 from stillhouse.store.gateway_calls import COLUMNS, open_gateway_calls
@@ -384,6 +385,48 @@ def test_feedback_is_gold_and_redaction_comes_before_anything_is_written(kept, t
     assert (ran.json["rows"], ran.json["gold"]) == (19, 1)
     written = (tmp_path / "steps" / name / "examples.jsonl").read_text()
     assert "day" not in written and json.loads(written.splitlines()[0])["label"] == "good"
+
+
+def test_feedback_through_the_gateway_is_gold_and_the_last_word_holds(tmp_path):
+    recorder = CallRecorder(open_gateway_calls(tmp_path / "calls.db"))
+    for each in mood_calls(20):
+        recorder.put(each)
+    for body in (
+        b'{"call": "call-0", "answer": "good"}',
+        b'{"call": "call-1", "right": false}',
+        b'{"call": "call-2", "right": false}',
+        b'{"call": "call-2", "right": true}',
+    ):
+        recorder.say(read_feedback(body))
+    recorder.say(read_feedback(b'{"call": "of another step", "right": true}'))
+    recorder.close()
+    store = tmp_path / "calls.db"
+    with open_gateway_calls(store) as calls:
+        assert len(calls.feedback()) == 5
+    made = harvest_gateway(steps(store)[0].name, store=store, out=tmp_path / "a" / "rows.jsonl").harvest
+    assert (made.n_feedback_unused, made.n_gold) == (0, 2)
+    assert made.left_out == {"feedback says it is wrong": 1}
+    assert [(row.label, row.teacher_label) for row in made.examples[:2]] == [("good", "bad"), ("bad", "bad")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"right": true}',
+        b'{"call": "a"}',
+        b'{"call": "a", "right": true, "answer": "b"}',
+        b'{"call": "a", "right": "yes"}',
+        b'{"call": "a", "ok": true}',
+        b'{"call": "", "right": true}',
+        b'{"call": "a", "answer": "\\u0000"}',
+        None,
+    ],
+)
+def test_what_is_no_feedback_says_why(body):
+    with pytest.raises(FeedbackError, match=r"; "):
+        read_feedback(body)
 
 
 @pytest.mark.parametrize(

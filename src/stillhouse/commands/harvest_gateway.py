@@ -13,7 +13,7 @@ from stillhouse.commands.harvest import HarvestedFiles, write_harvest
 from stillhouse.commands.step_task import STEPS
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.feedback import read_feedback
-from stillhouse.data.harvest import Traced
+from stillhouse.data.harvest import Feedback, Traced
 from stillhouse.data.harvest import harvest as harvest_calls
 from stillhouse.data.harvest_groups import NOWHERE, Where
 from stillhouse.data.prompt_frame import framed
@@ -62,6 +62,7 @@ def harvest_gateway(
             for values in calls.rows(_READ, "began >= ?", (start,))
             if key_of(row := dict(zip(_READ, values, strict=True)), templates) == key
         ]
+        said = [Feedback(call, call, None if ok is None else bool(ok), answer) for call, ok, answer in calls.feedback()]
     about = found[key]
     out = out or STEPS / _folder(step) / "examples.jsonl"
     if out.exists():
@@ -71,7 +72,7 @@ def harvest_gateway(
     usable = [row for row in rows if row["no_row"] is None]
     made = harvest_calls(
         [_traced(row, about.template) for row in usable],
-        feedback=[] if feedback is None else read_feedback(feedback, step, labels, schema=None),
+        feedback=_of_calls(said, usable) + ([] if feedback is None else read_feedback(feedback, step, labels)),
         exclude=[row for path in exclude for row in load_examples(path).examples],
         redact=None if redact is None else load_hook(redact, "--redact"),
         labels=labels,
@@ -94,6 +95,12 @@ def harvest_gateway(
         models=Counter(str(row["model"]) for row in rows),
         cost_usd=None if None in costs else sum(costs),
     )
+
+
+def _of_calls(said: Sequence[Feedback], rows: Sequence[dict[str, Any]]) -> list[Feedback]:
+    """What was said of these calls."""
+    ids = {row["id"] for row in rows}
+    return [one for one in said if one.run in ids]
 
 
 def _traced(row: dict[str, Any], template: str | None) -> Traced:

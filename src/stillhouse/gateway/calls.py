@@ -8,22 +8,22 @@ MOST_KEPT = 1 << 20  # bytes of a request's or an answer's body that are kept; o
 class Kept:
     """The pieces of a body, up to a bound. `whole` None: it was longer."""
 
-    __slots__ = ("_pieces", "length")
+    __slots__ = ("_most", "_pieces", "length")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_KEPT) -> None:
         self._pieces: list[bytes] = []
-        self.length = 0
+        self._most, self.length = most, 0
 
     def add(self, piece: bytes) -> None:
         self.length += len(piece)
-        if self.length <= MOST_KEPT:
+        if self.length <= self._most:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
 
     @property
     def whole(self) -> bytes | None:
-        return None if self.length > MOST_KEPT else b"".join(self._pieces)
+        return None if self.length > self._most else b"".join(self._pieces)
 
 
 @dataclass(slots=True, kw_only=True)

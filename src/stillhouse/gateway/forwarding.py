@@ -20,7 +20,8 @@ from typing import Protocol, cast
 
 import httptools
 
-from stillhouse.gateway.calls import ForwardedCall
+from stillhouse.gateway.calls import ForwardedCall, Kept
+from stillhouse.gateway.feedback import MOST_BYTES, PATH
 from stillhouse.gateway.upstreams import Pool, Upstream, UpstreamConnection, Upstreams
 
 SOURCE, CALL = b"x-stillhouse-source", b"x-stillhouse-call"
@@ -50,6 +51,9 @@ class Host(Protocol):
     def own(self, method: str, path: str) -> tuple[int, str, bytes] | None:
         """The answer, as status, content type and body, where the path is the gateway's own."""
 
+    def said(self, body: bytes | None) -> tuple[int, str, bytes]:
+        """The answer to feedback with this body; None: it was too long."""
+
     def over(self, call: ForwardedCall) -> None:
         """A call has its answer, or will never have one. Must not raise and not wait."""
 
@@ -66,6 +70,7 @@ class _Exchange:
         "closes",
         "connection",
         "ended",
+        "feedback",
         "head",
         "is_head",
         "n_sent",
@@ -81,6 +86,7 @@ class _Exchange:
     def __init__(self) -> None:
         self.call: ForwardedCall | None = None
         self.to: Upstream | None = None
+        self.feedback: Kept | None = None  # its body, where the call is feedback to us
         self.head = b""
         self.body: deque[bytes] = deque()  # framed, and not yet sent
         self.sent: list[bytes] | None = []  # what a second try would send; None: too much to be kept
@@ -194,9 +200,11 @@ class AppConnection(asyncio.Protocol):
         refused = self._host.refusal(headers)
         own = None if refused is not None else self._host.own(method.decode("latin-1"), path)
         if refused is not None or own is not None:
-            status, kind, body = own or (refused[0], "application/json", _error(refused[1]))  # type: ignore[index]
+            status, kind, body = own or (refused[0], "application/json", refusal(refused[1]))  # type: ignore[index]
             exchange.raw = None
             exchange.head = _answer(status, kind, b"" if exchange.is_head else body, close=exchange.closes)
+        elif path == PATH and method == b"POST":
+            exchange.feedback, exchange.raw = Kept(MOST_BYTES), None
         else:
             self._address(exchange, method, path, headers, version)
         self._queue.append(exchange)
@@ -237,6 +245,8 @@ class AppConnection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         exchange = self._coming
+        if exchange is not None and exchange.feedback is not None:
+            exchange.feedback.add(piece)
         if exchange is None or exchange.call is None or not piece:  # an empty chunk would be the last one
             return
         exchange.call.request.add(piece)
@@ -387,20 +397,23 @@ class AppConnection(asyncio.Protocol):
             self.transport.abort()
             return
         call = exchange.call.id if exchange.call is not None else ""
-        body = b"" if exchange.is_head else _error(why, "upstream_failed")
+        body = b"" if exchange.is_head else refusal(why, "upstream_failed")
         self.transport.write(_answer(502, "application/json", body, close=True, call=call))
         self._next(exchange, close=True)
 
     broke = _fail
 
     def _answer_own(self, exchange: _Exchange) -> None:
+        if exchange.feedback is not None:
+            status, kind, body = self._host.said(exchange.feedback.whole)
+            exchange.head = _answer(status, kind, body, close=exchange.closes)
         self.transport.write(exchange.head)
         self._next(exchange, close=exchange.closes)
 
     def _refuse(self, status: int, why: str) -> None:
         """What came is no call. Calls that came before it are given up with the connection."""
         if not self._closed:
-            self.transport.write(_answer(status, "application/json", _error(why), close=True))
+            self.transport.write(_answer(status, "application/json", refusal(why), close=True))
             self.transport.close()
 
     def _tell(self, exchange: _Exchange) -> None:
@@ -478,13 +491,13 @@ def _header(head: bytes, name: bytes) -> str:
     return ""
 
 
-def _error(message: str, code: str | None = None) -> bytes:
+def refusal(message: str, code: str | None = None) -> bytes:
     """An error as the OpenAI API has it."""
     kind = "invalid_request_error" if code is None else "api_error"
     return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
 
 
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+_REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 _REASONS |= {405: "Method Not Allowed", 431: "Request Header Fields Too Large", 500: "Internal Server Error"}
 _REASONS |= {502: "Bad Gateway", 503: "Service Unavailable"}
 

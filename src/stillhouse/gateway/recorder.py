@@ -12,10 +12,11 @@ from dataclasses import astuple
 from stillhouse.errors import StillhouseError
 from stillhouse.gateway.calls import ForwardedCall
 from stillhouse.gateway.reading import ReadCall, read_call
-from stillhouse.store.gateway_calls import GatewayCalls
+from stillhouse.store.gateway_calls import GatewayCalls, Said
 
 MOST_WAITING = 64 << 20  # bytes of calls that wait to be written
 _GROUP = 500  # most calls per commit
+_MOST_SAID = 10_000  # pieces of feedback that wait to be written
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +26,7 @@ class CallRecorder:
     def __init__(self, calls: GatewayCalls, *, texts: bool = True) -> None:
         self._calls, self._texts = calls, texts
         self._waiting: deque[ForwardedCall] = deque()
+        self._said: deque[Said] = deque()
         # Bytes that came and bytes that are done: each is counted by one thread alone, so that no count is lost.
         self._n_came = self._n_done = self._lost = self._written = self._refused = 0
         self._trouble: str | None = None
@@ -41,6 +43,13 @@ class CallRecorder:
             return
         self._n_came += call.n_bytes
         self._waiting.append(call)
+        self._came.set()
+
+    def say(self, said: Said) -> None:
+        """Have this feedback written. Raises OverflowError where too much waits already."""
+        if len(self._said) >= _MOST_SAID or not self._thread.is_alive():
+            raise OverflowError
+        self._said.append(said)
         self._came.set()
 
     @property
@@ -67,15 +76,28 @@ class CallRecorder:
         while True:
             self._came.wait()
             self._came.clear()
-            while self._waiting:
+            while self._waiting or self._said:
                 self._write()
-            if self._closing and not self._waiting:
+                self._write_feedback()
+            if self._closing and not self._waiting and not self._said:
                 return
+
+    def _write_feedback(self) -> None:
+        said: list[Said] = []
+        while self._said and len(said) < _GROUP:
+            said.append(self._said.popleft())
+        try:
+            if said:
+                self._calls.say(said)
+        except Exception as error:
+            self._fail(len(said), str(error) if isinstance(error, StillhouseError) else type(error).__name__)
 
     def _write(self) -> None:
         group: list[ForwardedCall] = []
         while self._waiting and len(group) < _GROUP:
             group.append(self._waiting.popleft())
+        if not group:
+            return
         read = [one for call in group if (one := self._read(call)) is not None]
         try:
             self._calls.add([astuple(call) for call in read])

@@ -1,6 +1,7 @@
 """`stillhouse gateway`: listening, who is let in, the gateway's own pages, and its end.
 
-The own pages: GET /healthz (it runs), GET /readyz (it runs, and calls are kept), GET /metrics (Prometheus' text).
+The own pages: GET /healthz (it runs), GET /readyz (it runs, and calls are kept), GET /metrics (Prometheus' text), and
+POST /v1/feedback.
 """
 
 import asyncio
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 
 from stillhouse.errors import UserError
 from stillhouse.gateway.calls import ForwardedCall
-from stillhouse.gateway.forwarding import KEY, AppConnection
+from stillhouse.gateway.feedback import FeedbackError, read_feedback
+from stillhouse.gateway.forwarding import KEY, AppConnection, refusal
 from stillhouse.gateway.upstreams import Pool, Upstreams, is_loopback
+from stillhouse.store.gateway_calls import Said
 
 KEY_VARIABLE = "STILLHOUSE_GATEWAY_KEY"
 DRAIN_S = 30.0  # that a gateway which stops waits for calls under way
@@ -29,6 +32,8 @@ class Recorder(Protocol):
     """Whoever keeps the calls. `put` must not wait; where it raises, only the record is lost."""
 
     def put(self, call: ForwardedCall) -> None: ...
+
+    def say(self, said: Said) -> None: ...
 
     @property
     def n_lost(self) -> int: ...
@@ -71,7 +76,7 @@ class Gateway:
     def own(self, method: str, path: str) -> tuple[int, str, bytes] | None:
         """The answer to a path of the gateway's own; None: the call is for an upstream."""
         if path not in ("/healthz", "/readyz", "/metrics"):
-            return None
+            return None  # feedback is answered once its body is there, see `said`
         if method not in ("GET", "HEAD"):
             return 405, "text/plain; charset=utf-8", f"{path} is read with GET\n".encode()
         if path == "/metrics":
@@ -79,6 +84,17 @@ class Gateway:
         if path == "/readyz" and (trouble := self._trouble()) is not None:
             return 503, "application/json", json.dumps({"status": "degraded", "reason": trouble}).encode()
         return 200, "application/json", b'{"status": "ok"}'
+
+    def said(self, body: bytes | None) -> tuple[int, str, bytes]:
+        """The answer to feedback. It is kept as calls are: soon, and by somebody else."""
+        try:
+            self._recorder.say(read_feedback(body))
+        except FeedbackError as error:
+            return 400, "application/json", refusal(str(error))
+        except Exception:
+            why = "the feedback cannot be kept just now; say it again later"
+            return 503, "application/json", refusal(why, "not_kept")
+        return 202, "application/json", b'{"status": "accepted"}'
 
     def _trouble(self) -> str | None:
         try:

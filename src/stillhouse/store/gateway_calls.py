@@ -48,6 +48,9 @@ SCHEMA = Schema(
     (
         f"CREATE TABLE IF NOT EXISTS gateway_calls ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})",
         "CREATE INDEX IF NOT EXISTS gateway_calls_by_time ON gateway_calls (began)",
+        """CREATE TABLE IF NOT EXISTS gateway_feedback (
+            id TEXT PRIMARY KEY, call TEXT NOT NULL, said DOUBLE PRECISION NOT NULL, is_right INTEGER, answer TEXT
+        )""",
     ),
     (),
 )
@@ -58,6 +61,8 @@ _READABLE = {name: name for name in COLUMNS} | {
     BARE_INPUT: "CASE WHEN step IS NULL AND constant IS NULL THEN input END"
 }
 Row = Sequence[Any]
+Said = tuple[str, str, float, int | None, str | None]  # id, the call's id, when, 1 right or 0 wrong, the right answer
+_FEEDBACK = "SELECT call, is_right, answer FROM gateway_feedback ORDER BY said, id"
 
 
 class GatewayCalls(ABC):
@@ -66,6 +71,14 @@ class GatewayCalls(ABC):
     @abstractmethod
     def add(self, rows: Sequence[Row]) -> None:
         """Commit these, all or none."""
+
+    @abstractmethod
+    def say(self, said: Sequence[Said]) -> None:
+        """Commit this feedback; an id that is there already is left alone."""
+
+    @abstractmethod
+    def feedback(self) -> list[tuple[str, int | None, str | None]]:
+        """(call, 1 right or 0 wrong, the right answer) in the order in which it was said."""
 
     @abstractmethod
     def rows(self, names: Sequence[str], where: str = "", values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
@@ -106,10 +119,20 @@ class _Sqlite(GatewayCalls):
 
     def add(self, rows: Sequence[Row]) -> None:
         marks = ",".join("?" * len(COLUMNS))
+        self._insert(f"INSERT OR IGNORE INTO gateway_calls ({_NAMES}) VALUES ({marks})", rows)
+
+    def say(self, said: Sequence[Said]) -> None:
+        self._insert("INSERT OR IGNORE INTO gateway_feedback VALUES (?, ?, ?, ?, ?)", said)
+
+    def feedback(self) -> list[tuple[str, int | None, str | None]]:
+        with self._refused():
+            return self._db.execute(_FEEDBACK).fetchall()
+
+    def _insert(self, statement: str, rows: Sequence[Row]) -> None:
         with self._refused():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(f"INSERT OR IGNORE INTO gateway_calls ({_NAMES}) VALUES ({marks})", rows)
+                self._db.executemany(statement, rows)
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
@@ -144,6 +167,14 @@ class _Postgres(GatewayCalls):
         statement = f"INSERT INTO gateway_calls ({_NAMES}) SELECT * FROM unnest({types}) ON CONFLICT DO NOTHING"
         for part in parts(rows, lambda row: sum(len(value) for value in row if isinstance(value, str))):
             self._db.execute(statement, columns(part, len(COLUMNS)))
+
+    def say(self, said: Sequence[Said]) -> None:
+        types = "%s::text[], %s::text[], %s::double precision[], %s::int[], %s::text[]"
+        statement = f"INSERT INTO gateway_feedback SELECT * FROM unnest({types}) ON CONFLICT DO NOTHING"
+        self._db.execute(statement, columns(said, 5))
+
+    def feedback(self) -> list[tuple[str, int | None, str | None]]:
+        return [(call, is_right, answer) for call, is_right, answer in self._db.execute(_FEEDBACK)]
 
     def rows(self, names: Sequence[str], where: str = "", values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         yield from self._db.execute(_select(names, where).replace("?", "%s"), tuple(values))
