@@ -21,6 +21,7 @@ NAMES = (
     "gate_groups",
     "cascade",
     "load",
+    "gateway",
     "linear",
 )
 

@@ -64,6 +64,7 @@ class _Exchange:
     __slots__ = (
         "answered",
         "anthropic",
+        "begun",
         "body",
         "call",
         "chunked",
@@ -95,7 +96,7 @@ class _Exchange:
         self.received = False  # all of the call
         self.ended = False
         self.answered = False  # a byte of the answer went out
-        self.chunked = self.closes = self.is_head = self.upgrade = self.anthropic = False
+        self.begun = self.chunked = self.closes = self.is_head = self.upgrade = self.anthropic = False
         self.n_waiting = self.n_sent = 0
         self.started = time.monotonic()
 
@@ -145,6 +146,8 @@ class AppConnection(asyncio.Protocol):
                 self._refuse(500, "the gateway failed at this call; its log says why")
             else:
                 self._refuse(400, "the request is not valid HTTP; mend its first line and its headers")
+            return
+        self._begin()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closed = True
@@ -208,8 +211,6 @@ class AppConnection(asyncio.Protocol):
         else:
             self._address(exchange, method, path, headers, version)
         self._queue.append(exchange)
-        if exchange is self._queue[0]:
-            self._begin(exchange)
 
     def _address(
         self, exchange: _Exchange, method: bytes, path: str, headers: Mapping[bytes, bytes], version: str
@@ -260,9 +261,7 @@ class AppConnection(asyncio.Protocol):
         exchange.received = True
         if exchange.chunked and exchange.call is not None:
             self._upload(exchange, b"0\r\n\r\n")
-        if exchange is self._queue[0] and exchange.to is None:
-            self._answer_own(exchange)
-        elif len(self._queue) > MOST_AHEAD:
+        if len(self._queue) > MOST_AHEAD:
             self.transport.pause_reading()
 
     # The call, to the upstream
@@ -287,12 +286,17 @@ class AppConnection(asyncio.Protocol):
                 exchange.sent = None
         connection.transport.write(piece)
 
-    def _begin(self, exchange: _Exchange) -> None:
-        """Its turn has come."""
+    def _begin(self) -> None:
+        """Begin with the first call, where its turn has come: with what came of it together, in one write."""
+        if not self._queue or self._queue[0].begun:
+            return
+        exchange = self._queue[0]
         if exchange.to is None:
             if exchange.received:
+                exchange.begun = True
                 self._answer_own(exchange)
             return
+        exchange.begun = True
         if (connection := self._host.pool.kept(exchange.to)) is not None:
             self._start(exchange, connection)
         else:
@@ -320,10 +324,12 @@ class AppConnection(asyncio.Protocol):
     def _start(self, exchange: _Exchange, connection: UpstreamConnection) -> None:
         exchange.connection = connection
         connection.listen(_Answer(self, exchange, reused=connection.n_answers > 0), no_body=exchange.is_head)
-        pieces, exchange.body = exchange.body, deque()
-        self._send(exchange, exchange.head)
-        for piece in pieces:
-            self._send(exchange, piece)
+        pieces, exchange.body = (exchange.head, *exchange.body), deque()
+        if exchange.n_waiting <= MOST_HEAD:  # one write instead of two or three
+            self._send(exchange, b"".join(pieces))
+        else:
+            for piece in pieces:
+                self._send(exchange, piece)
         if not exchange.received:
             self.transport.resume_reading()
 
@@ -332,7 +338,7 @@ class AppConnection(asyncio.Protocol):
         pieces = exchange.sent
         assert pieces is not None
         exchange.connection, exchange.sent, exchange.n_sent = None, [], 0
-        exchange.body = deque(pieces[1:])
+        exchange.head, exchange.body = b"", deque(pieces)
         self._connecting = asyncio.get_running_loop().create_task(self._connect(exchange))
 
     # The answer, to the client
@@ -379,8 +385,7 @@ class AppConnection(asyncio.Protocol):
             self.transport.close()
             return
         self.since = asyncio.get_running_loop().time()
-        if self._queue:
-            self._begin(self._queue[0])
+        self._begin()
         self.transport.resume_reading()
 
     def _fail(self, exchange: _Exchange, why: str) -> None:

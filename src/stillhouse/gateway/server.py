@@ -6,6 +6,7 @@ POST /v1/feedback.
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import json
 import time
@@ -63,15 +64,7 @@ class Gateway:
             if hmac.compare_digest(headers.get(KEY, b""), self._key):
                 return None
             return 401, f"the gateway's key is missing or wrong; send it in the header {KEY.decode()}"
-        host = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}")
-        with contextlib.suppress(ValueError):
-            if not is_loopback(host.hostname or ""):
-                return 403, f"without a key only this machine is served; call 127.0.0.1, or set {KEY_VARIABLE}"
-            origin = headers.get(b"origin")
-            if origin is not None and not is_loopback(urlsplit(origin.decode("latin-1")).hostname or ""):
-                return 403, f"a page of another site calls the gateway; set {KEY_VARIABLE} where that is wanted"
-            return None
-        return 400, "the Host header is no address; send the name and port that are called"
+        return _stranger(headers.get(b"host", b""), headers.get(b"origin"))
 
     def own(self, method: str, path: str) -> tuple[int, str, bytes] | None:
         """The answer to a path of the gateway's own; None: the call is for an upstream."""
@@ -173,6 +166,18 @@ class Gateway:
             now = asyncio.get_running_loop().time()
             for connection in list(self.connections):
                 connection.close_if_idle(now)
+
+
+@functools.lru_cache(maxsize=256)
+def _stranger(host: bytes, origin: bytes | None) -> tuple[int, str] | None:
+    """Why a caller without a key is not let in, by what it calls this machine and which page it is; None: it is."""
+    with contextlib.suppress(ValueError):
+        if not is_loopback(urlsplit(f"//{host.decode('latin-1')}").hostname or ""):
+            return 403, f"without a key only this machine is served; call 127.0.0.1, or set {KEY_VARIABLE}"
+        if origin is not None and not is_loopback(urlsplit(origin.decode("latin-1")).hostname or ""):
+            return 403, f"a page of another site calls the gateway; set {KEY_VARIABLE} where that is wanted"
+        return None
+    return 400, "the Host header is no address; send the name and port that are called"
 
 
 def check_exposed(host: str, key: str | None) -> None:
