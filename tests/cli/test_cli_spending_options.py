@@ -13,7 +13,20 @@ BUYING = SPENDING | {"--unpriced", "--yes"}
 BUYS_IN_BULK = {"label", "generate", "distill", "advise", "evaluate", "compare", "test", "run"}
 SPENDS_BY_CALL = {"resume"}  # how much a flow calls is its own affair: it has a cap, and no estimate
 SPENDS_AS_THE_TASK_SAYS = {"serve"}  # its cap and prices stand in the task that the cascade names
-SPENDS_NOTHING = {"demo", "new", "report", "answer", "graph", "harvest", "curves", "runs", "export", "gateway", "steps"}
+SPENDS_NOTHING = {
+    "demo",
+    "new",
+    "report",
+    "answer",
+    "graph",
+    "harvest",
+    "curves",
+    "runs",
+    "export",
+    "gateway",
+    "steps",
+    "fetch",
+}
 
 
 def commands():

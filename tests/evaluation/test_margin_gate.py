@@ -40,7 +40,7 @@ def test_a_class_that_is_lost_stops_a_good_mean():
     whole = decide_gate(arm(student, gold=gold), arm(teacher, gold=gold), margin=0.02)
     by_class = decide_gate(arm(student, gold=gold), arm(teacher, gold=gold), margin=0.02, labels=["common", "rare"])
     assert (whole.answer, by_class.answer) == ("pass", "fail")
-    assert "rare (fail, n = 100)" in by_class.sentence
+    assert "rare (fail, n = 100: -30.0 points, at most -20.6, beyond 2)" in by_class.sentence
 
 
 def test_arms_of_other_rows_are_refused():

@@ -42,11 +42,14 @@ class Span:
 
 
 def _inner_products(matrix: csr_matrix) -> NDArray[np.float64]:
-    """X X'. A sparse product takes the square of a feature's rows, so the common features are multiplied densely."""
+    """X X'. A sparse product takes the square of a feature's rows, so the common features are multiplied densely.
+
+    In double precision: rounded to single, the products of rows that stand twice are those of no rows at all.
+    """
     n_rows_with = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    by_column = matrix.tocsc()
+    by_column = matrix.astype(np.float64).tocsc()
     rare, common = (by_column[:, np.flatnonzero(of)].tocsr() for of in (n_rows_with <= _COMMON, n_rows_with > _COMMON))
-    products = np.asarray((rare @ rare.T).toarray(), dtype=np.float64)
+    products: NDArray[np.float64] = (rare @ rare.T).toarray()
     for start in range(0, common.shape[1], _COLUMNS):
         dense = common[:, start : start + _COLUMNS].toarray()
         products += dense @ dense.T
