@@ -255,7 +255,9 @@ def test_every_command_that_pays_keeps_what_is_in_flight_and_names_the_command_t
             int, re.search(r"(\d+) calls were in flight, all (\d+) came back and are kept; ", err).groups()
         )
         n_held = len(held.asked) - n_before - n_answered  # with what was sent after the signal, if anything was
-        assert n_said == n_back == n_held == HELD.get(name, IN_FLIGHT), err
+        assert n_said == n_back and n_held == HELD.get(name, IN_FLIGHT), err
+        # What is stored may still be on its way to whoever asked, and is in flight until it is there.
+        assert n_held <= n_said <= n_held + n_answered, err
         n_before = len(held.asked)
         again = command(*go_on_command(err), cwd=tmp_path)
         out, err = again.communicate(timeout=120)
